@@ -1,0 +1,47 @@
+# `make demo` and `make test` need Python 3.11 or later and make, and set up everything else themselves.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+OUT ?= outputs
+TORCH ?= torch==2.13.0
+
+.PHONY: demo test slow parity check clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m vcjax.demo --out $(OUT)
+
+test: $(VENV)/.installed-test check
+	$(BIN)/python -m pytest -n 2 -m "not slow and not parity"
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m slow
+
+# The PyTorch originals: torch's CPU build where the index has one, and two packages whose files are read singly.
+parity: $(VENV)/.installed-parity
+	$(BIN)/python -m pytest -m parity
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vcjax needs Python 3.11 or later: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/.installed-parity: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[test,parity]'
+	$(BIN)/python -m pip install --quiet --no-deps modelscope==1.40.2 open_clip_torch==3.3.0
+	touch $@
+
+clean:
+	rm -rf $(VENV) build outputs .pytest_cache .ruff_cache

@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+import vcjax
+from vcjax.conditions.base import ClipShape, MapCondition
+from vcjax.conditions.catalogue import CATALOGUE, from_settings
+from vcjax.conditions.image import Image
+from vcjax.conditions.mask import Mask, hide, random_mask
+from vcjax.conditions.motion import Motion
+from vcjax.conditions.preview import side_by_side
+from vcjax.conditions.text import Text
+from vcjax.errors import BadInput
+
+SHAPE = ClipShape(frames=6, height=32, width=48, fps=4.0)
+MAPS = {name: family for name, family in CATALOGUE.items() if issubclass(family, MapCondition)}
+
+
+def noise_clip(seed=0, frames=6, height=40, width=72):
+    """Smooth random colours that drift by (2, 1) pixels a frame."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (height // 4 + 8, width // 4 + 8, 3), np.uint8)
+    large = np.asarray(
+        Picture.fromarray(coarse).resize((width + 32, height + 32), Picture.Resampling.BICUBIC)
+    )
+    cuts = [large[16 - t : 16 - t + height, 16 - 2 * t : 16 - 2 * t + width] for t in range(frames)]
+    return vcjax.Clip(np.stack(cuts), 4.0)
+
+
+def test_the_catalogue_holds_the_eight_conditions_of_the_paper():
+    assert list(CATALOGUE) == ["text", "style", "image", "single_sketch", "motion", "depth", "mask", "sketch"]
+    channels = {name: family.channels for name, family in MAPS.items()}
+    assert channels == {"image": 3, "single_sketch": 1, "motion": 2, "depth": 1, "mask": 4, "sketch": 1}
+
+
+@pytest.mark.parametrize("name", [name for name, family in MAPS.items() if family.extractable])
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+def test_extraction_gives_the_shape_that_reading_takes(name, scale):
+    condition = CATALOGUE[name](scale=scale)
+    array = condition.extract(noise_clip(), SHAPE, {}, 0)
+    frames = 1 if condition.kind == "still" else 6
+    assert array.shape == (frames, round(32 * scale), round(48 * scale), condition.channels)
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(condition.read(array, SHAPE, {}), array)
+    pictures = condition.preview(array, SHAPE)
+    assert pictures.shape == (frames, 32, 48, 3)
+    assert pictures.std() > 0
+
+
+@pytest.mark.parametrize("name", ["depth", "sketch", "single_sketch"])
+def test_a_finished_map_comes_as_a_picture_or_an_array(name, tmp_path):
+    condition = CATALOGUE[name]()
+    ramp = np.tile(np.linspace(0, 255, 96, dtype=np.uint8), (64, 1))
+    Picture.fromarray(ramp).save(tmp_path / "map.png")
+    array = condition.read(tmp_path / "map.png", SHAPE, {})
+    assert array.shape == (1 if condition.kind == "still" else 6, 32, 48, 1)
+    assert array.min() < 0.05
+    assert array.max() > 0.95
+    np.save(tmp_path / "map.npy", array)
+    np.testing.assert_array_equal(condition.read(tmp_path / "map.npy", SHAPE, {}), array)
+    assert condition.preview(array, SHAPE).shape[1:] == (32, 48, 3)
+
+
+def test_a_map_of_the_wrong_shape_or_with_nan_is_named(tmp_path):
+    with pytest.raises(
+        BadInput,
+        match=r"depth must be numbers of shape \[6, 32, 48, 1\], not float32 of shape \[6, 32, 32, 1\]",
+    ):
+        CATALOGUE["depth"]().read(np.zeros((6, 32, 32, 1), np.float32), SHAPE, {})
+    with pytest.raises(BadInput, match="finite"):
+        CATALOGUE["depth"]().read(np.full((6, 32, 48, 1), np.nan), SHAPE, {})
+    (tmp_path / "text.npy").write_text("no array")
+    with pytest.raises(BadInput, match=r"text.npy cannot be read as a numpy array"):
+        CATALOGUE["depth"]().read(tmp_path / "text.npy", SHAPE, {})
+
+
+@pytest.mark.parametrize("name", ["style", "depth", "sketch", "single_sketch"])
+def test_what_needs_a_network_says_so(name):
+    condition = CATALOGUE[name]()
+    with pytest.raises(
+        BadInput, match=f"{name} is extracted by a .* network, which this model does not have"
+    ):
+        condition.need({})
+
+
+def test_the_image_is_the_first_frame_between_zero_and_one():
+    clip = noise_clip(height=32, width=48)
+    image = Image().extract(clip, SHAPE, {}, 0)
+    np.testing.assert_allclose(image[0], clip.frames[0] / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["centre", "blocks"])
+def test_motion_follows_the_content(form):
+    clip = noise_clip(height=64, width=96)
+    motion = Motion(form=form, scale=1.5, bit_rate=4_000_000, gop=0).extract(clip, SHAPE, {}, 0)
+    assert not motion[0].any()
+    inner = motion[1:, 12:-12, 12:-12]
+    if form == "blocks":  # the clip is made smaller by 0.75, and so is its motion
+        np.testing.assert_allclose(inner.mean((0, 1, 2)), (1.5, 0.75), atol=0.25)
+    else:  # values of the footage's own size, at the centres of its blocks only, thinned out by resizing
+        spots = np.abs(inner).max(-1) > 0
+        assert 0 < spots.mean() < 0.1
+        strongest = inner[spots].max(
+            0
+        )  # at most the vectors' (2, 1): resizing mixes them with the zeros around
+        np.testing.assert_allclose(strongest[0], 2 * strongest[1], rtol=0.2)
+        assert 1 < strongest[0] <= 2.5
+
+
+def test_a_mask_hides_the_same_region_in_every_frame(tmp_path):
+    picture = np.zeros((32, 48), np.uint8)
+    picture[:, :24] = 255
+    Picture.fromarray(picture).save(tmp_path / "hole.png")
+    clip = noise_clip(height=32, width=48)
+    array = Mask().extract(clip, SHAPE, {}, 0, hide=tmp_path / "hole.png")
+    assert not array[:, :, :24].any()
+    np.testing.assert_allclose(array[:, :, 24:, :3], clip.frames[:, :, 24:] / 127.5 - 1, atol=1e-6)
+    assert (array[:, :, 24:, 3] == 1).all()
+    with pytest.raises(BadInput, match=r"hole\.mp4"):
+        Mask().extract(clip, SHAPE, {}, 0, hide=tmp_path / "hole.mp4")
+
+
+def test_random_masks_are_repeatable_various_and_as_often_strokes_as_they_should_be():
+    masks = np.stack([random_mask(seed, (64, 64)) for seed in range(300)])
+    np.testing.assert_array_equal(masks[7], random_mask(7, (64, 64)))
+    shares = masks.mean((1, 2))
+    assert shares.min() > 0
+    assert shares.std() > 0.1
+    halves = [m for m in masks if m.mean() == 0.5 and (m.all(0).sum() == 32 or m.all(1).sum() == 32)]
+    assert 0.04 < len(halves) / 300 < 0.17  # 10 %, four deviations of a binomial of 300 on either side
+    np.testing.assert_array_equal(hide(np.ones((2, 64, 64, 3), np.float32), masks[0])[1, ..., 3], ~masks[0])
+
+
+def test_text_must_be_text():
+    with pytest.raises(BadInput, match="text must be a sentence, not int"):
+        Text().read(3, SHAPE, {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"smell": {}}, "unknown condition 'smell': known are text, style"),
+        ({"motion": {"gap": 12}}, "condition motion has no setting 'gap': it has scale, form, bit_rate, gop"),
+        ({"pose": {"class": "nowhere:Pose"}}, "package.module:Class"),
+        ({"pose": {"class": "vcjax.conditions.depth:Depth"}}, "whose name is 'pose'"),
+    ],
+)
+def test_a_bad_catalogue_is_refused_in_one_sentence(settings, message):
+    with pytest.raises(BadInput, match=message):
+        from_settings(settings)
+
+
+def test_settings_become_fields():
+    conditions = from_settings({"motion": {"form": "blocks"}, "depth": {"scale": 1.5}})
+    assert conditions == {"motion": Motion(form="blocks"), "depth": CATALOGUE["depth"](scale=1.5)}
+    assert conditions["depth"].size(SHAPE) == (48, 72)
+
+
+def test_previews_stand_side_by_side_and_stills_are_held():
+    moving = np.zeros((5, 32, 48, 3), np.uint8)
+    moving[3] = 200
+    still = np.full((1, 32, 48, 3), 77, np.uint8)
+    clip = side_by_side({"motion": moving, "image": still}, 4.0)
+    assert clip.frames.shape[0] == 5
+    assert (clip.frames[:, 16:] == 77).any((1, 2, 3)).all()
+    assert (clip.frames[3] == 200).any()

@@ -1,0 +1,77 @@
+"""What all tests share: where compiled programs are kept, small networks, and footage that is not in the repository."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+os.environ["VCJAX_CACHE"] = str(ROOT / ".pytest_cache" / "xla")  # not the user's, and kept from run to run
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real clips, images and weights beside the checkout; the test is skipped where they are absent."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared with real media and weights, which are not part of the repository")
+    return SHARED
+
+
+def small_unet(**changes):
+    """A UNet with every kind of block in it, small enough to run in a test."""
+    from vcjax.models.unet import UNet
+
+    sizes = {
+        "width": 32,
+        "multipliers": (1, 2),
+        "blocks": 1,
+        "attention_levels": (0,),
+        "head_size": 16,
+        "entry_heads": 2,
+        "groups": 8,
+    }
+    return UNet(**{**sizes, **changes})
+
+
+def unet_inputs(key, *, batch=1, frames=4, height=8, width=8, tokens=5, features=24):
+    """Random inputs of a UNet: latent, timesteps, maps, tokens and their mask."""
+    keys = jax.random.split(key, 3)
+    return (
+        jax.random.normal(keys[0], (batch, frames, height, width, 4)),
+        jnp.arange(1, batch + 1) * 100,
+        jax.random.normal(keys[1], (batch, frames, height, width, 8)),
+        jax.random.normal(keys[2], (batch, tokens, features)),
+        jnp.ones((batch, tokens), bool),
+    )
+
+
+def random_variables(module, *inputs, seed=0):
+    """Variables of a module, random and none of them zero. Inputs that are tuples are static."""
+    from vcjax.weights.networks import random_parameters
+
+    def init(*arrays):
+        return module.init(jax.random.key(0), *arrays)
+
+    shapes = jax.eval_shape(*_with_static(init, inputs))
+    return {"params": jax.tree.map(jnp.asarray, random_parameters(shapes["params"], seed))}
+
+
+def run(module, variables, *inputs, **options):
+    """Apply a module, compiled as one program. Inputs that are tuples, and options, are static."""
+    apply, *arrays = _with_static(lambda *x: partial(module.apply, **options)(*x), (variables, *inputs))
+    return jax.jit(apply)(*arrays)
+
+
+def _with_static(function, inputs):
+    """The function of those inputs that are not tuples, and those inputs."""
+
+    def of_arrays(*arrays):
+        rest = iter(arrays)
+        return function(*(x if isinstance(x, tuple) else next(rest) for x in inputs))
+
+    return of_arrays, *(x for x in inputs if not isinstance(x, tuple))

@@ -1,0 +1,121 @@
+"""What must be true of the code base itself: imports go down only, a bare machine can import it, everything public speaks."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vcjax
+
+PACKAGE = Path(vcjax.__file__).parent
+FLOORS = [
+    {"errors"},
+    {"files"},
+    {"video", "models", "diffusion", "parallel"},
+    {"conditions", "weights"},
+    {"composer", "loading", "data"},
+    {"training", "evaluation"},
+    {"cli", "demo", "app"},
+]
+LOADING_COMPOSES = {("loading", "composer")}  # `load` makes a composer: two files of one room
+BARE = {
+    "jax", "jaxlib", "flax", "optax", "orbax", "numpy", "einops", "safetensors", "jaxtyping", "ml_collections", "absl",
+}  # fmt: skip
+HEAVY = (
+    "av", "PIL", "grain", "tensorflow", "tensorflow_datasets", "transformers", "tokenizers", "gradio",
+    "typer", "ftfy", "tensorboardX", "torch", "array_record", "importlib_resources",
+)  # fmt: skip
+
+
+def modules():
+    names = [m.name for m in pkgutil.walk_packages([str(PACKAGE)], "vcjax.")]
+    assert len(names) > 30
+    return names
+
+
+def floor(room):
+    (found,) = [i for i, rooms in enumerate(FLOORS) if room in rooms]
+    return found
+
+
+def imports(name):
+    """Names of our own modules that a module imports, anywhere in it."""
+    source = Path(importlib.util.find_spec(name).origin).read_text()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vcjax"):
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("vcjax."))
+
+
+def test_imports_go_down_only():
+    checked = 0
+    for name in modules():
+        room = name.split(".")[1]
+        for other in imports(name):
+            if other == "vcjax":
+                continue
+            target = other.split(".")[1]
+            checked += 1
+            allowed = target == room or floor(target) < floor(room) or (room, target) in LOADING_COMPOSES
+            assert allowed, f"{name} imports {other}, which is not on a floor below"
+    assert checked > 50
+
+
+def test_a_bare_accelerator_machine_imports_everything_but_what_touches_files_and_people():
+    """Footage, the command line and the data sets may need more; nothing else may."""
+    needing_more = {
+        "vcjax.cli",
+        "vcjax.video.read",
+        "vcjax.video.write",
+        "vcjax.video.motion",
+        "vcjax.video.resize",
+        "vcjax.video.sources",
+    }
+    names = [n for n in modules() if n not in needing_more and not n.startswith("vcjax.data.")]
+    names += [n for n in modules() if n.startswith("vcjax.data.sprites")]
+    blocker = f"""
+import importlib, sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {HEAVY!r}:
+            raise ImportError("not on a bare machine: " + name)
+sys.meta_path.insert(0, Blocker())
+for name in {names!r}:
+    importlib.import_module(name)
+print("imported", len({names!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", blocker], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"imported {len(names)}" in done.stdout
+
+
+def public_functions():
+    for name in modules():
+        module = importlib.import_module(name)
+        for attribute, thing in vars(module).items():
+            mine = getattr(thing, "__module__", None) == name and not attribute.startswith("_")
+            if mine and (inspect.isfunction(thing) or inspect.isclass(thing)):
+                yield f"{name}.{attribute}", thing
+
+
+def test_everything_public_has_a_docstring():
+    things = list(public_functions())
+    assert len(things) > 100
+    silent = [name for name, thing in things if not inspect.getdoc(thing)]
+    assert silent == []
+
+
+def test_no_tensorflow_and_no_torch_come_with_the_package():
+    installed = subprocess.run([sys.executable, "-c", "import tensorflow"], capture_output=True, check=False)
+    assert installed.returncode != 0
+
+
+@pytest.mark.parametrize("name", vcjax.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(vcjax, name) is not None

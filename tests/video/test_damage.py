@@ -1,0 +1,189 @@
+"""What cannot be read says so in one sentence; what is damaged gives what it has, with a warning."""
+
+import os
+import warnings
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.video.footage import encode, levels, numbered
+from vcjax.errors import BadInput, VcjaxWarning
+from vcjax.video.read import probe, read
+
+FASTSTART = {"movflags": "+faststart"}
+
+
+def textured(count: int) -> np.ndarray:
+    """Frames that take some bytes each, so that cutting a file in the middle cuts the video in the middle."""
+    noise = np.random.default_rng(0).integers(0, 60, (count, 48, 64, 3), dtype=np.uint8)
+    return numbered(count) // 2 + noise
+
+
+def refused(path: Path) -> str:
+    """The sentence with which both `read` and `probe` refuse the file; it names it and is one sentence."""
+    sentences = []
+    for function in (read, probe):
+        with pytest.raises(BadInput) as caught:
+            function(path)
+        sentences.append(str(caught.value))
+    assert sentences[0] == sentences[1]
+    assert sentences[0].startswith(str(path))
+    assert "\n" not in sentences[0]
+    return sentences[0].removeprefix(str(path))
+
+
+def cut(path: Path, part: float) -> Path:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mp4", "libx264", FASTSTART),
+        ("a.mkv", "mpeg4", {}),
+        ("a.avi", "mpeg4", {}),
+        ("a.webm", "libvpx-vp9", {}),
+    ],
+)
+def test_a_clip_cut_off_in_the_middle_gives_what_decodes(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str]
+) -> None:
+    path = encode(
+        tmp_path / name, textured(40), codec=codec, options={"g": "5", "b": "4M"}, container_options=options
+    )
+    whole = read(path)
+    cut(path, 0.6)
+    with pytest.warns(VcjaxWarning) as caught:
+        clip = read(path)
+    assert 10 < len(clip) < 35
+    np.testing.assert_array_equal(clip.frames[:-1], whole.frames[: len(clip) - 1])
+    message = str(caught[0].message)
+    assert message.startswith(str(path))
+    assert f"{len(clip)} frames" in message
+
+
+def test_the_whole_part_of_a_damaged_clip_gives_no_warning(tmp_path: Path) -> None:
+    path = cut(encode(tmp_path / "a.mp4", textured(40), container_options=FASTSTART), 0.8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(read(path, count=4)) == 4
+
+
+def test_broken_bytes_in_the_middle_are_passed_over(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", textured(40), options={"g": "5"}, container_options=FASTSTART)
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    place, size = packets[20]
+    data = bytearray(path.read_bytes())
+    data[place : place + size] = b"\xff" * size
+    path.write_bytes(data)
+    with pytest.warns(VcjaxWarning, match="a.mp4 is damaged"):
+        clip = read(path)
+    assert len(clip) == 40  # by the clock: the frame before stays on show
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    assert " is empty" in refused(tmp_path / "a.mp4")
+
+
+def test_a_text_named_mp4(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("a red circle moves to the left\n" * 50)
+    assert " is neither a video nor an image" in refused(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
+def test_an_mp4_that_lost_its_index(tmp_path: Path, name: str) -> None:
+    path = cut(encode(tmp_path / name, textured(40)), 0.6)  # without faststart the index is at the end
+    assert "lost its index (moov)" in refused(path)
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    assert " is a directory" in refused(tmp_path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    assert " cannot be read (No such file or directory)" in refused(tmp_path / "walk.mp4")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert " is not a regular file" in refused(tmp_path / "pipe.mp4")
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = encode(tmp_path / "secret.mp4", numbered(2))
+    path.chmod(0)
+    if os.geteuid() == 0:  # to whom everything is readable
+        tmp_path.chmod(0o755)
+        monkeypatch.chdir(tmp_path)
+        path = Path("secret.mp4")
+        os.seteuid(65_534)  # nobody
+    try:
+        assert " cannot be read (Permission denied)" in refused(path)
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("name", ["a.m4a", "a.wav", "a.mka"])
+def test_sound_alone(tmp_path: Path, name: str) -> None:
+    write_sound(tmp_path / name)
+    assert " holds no video" in refused(tmp_path / name)
+
+
+def test_the_cover_of_an_album_is_not_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    write_sound(path, cover=True)
+    with av.open(str(path)) as container:
+        assert container.streams.video  # the cover is there
+    assert " holds no video" in refused(path)
+
+
+def write_sound(path: Path, cover: bool = False) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le" if path.suffix == ".wav" else "aac", rate=16_000)
+        if cover:
+            picture = container.add_stream("mjpeg", rate=1)
+            picture.height, picture.width, picture.pix_fmt = 48, 64, "yuvj420p"
+            picture.disposition = av.stream.Disposition.attached_pic
+        layout = stream.codec_context.layout.name
+        samples = np.zeros((stream.codec_context.layout.nb_channels, 4096), np.float32)
+        if path.suffix == ".wav":
+            samples = samples.T.reshape(1, -1).astype(np.int16)
+        form = "s16" if path.suffix == ".wav" else "fltp"
+        frame = av.AudioFrame.from_ndarray(samples, format=form, layout=layout)
+        frame.sample_rate = 16_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if cover:
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(numbered(1)[0], format="rgb24")))
+            container.mux(picture.encode(None))
+
+
+def test_a_start_behind_the_end(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", numbered(20))
+    with pytest.raises(BadInput, match=r"a\.mp4 ends before 2.5 seconds"):
+        read(path, start=2.5)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"fps": 0.0},
+        {"fps": -4.0},
+        {"fps": float("nan")},
+        {"count": 0},
+        {"start": -1.0},
+        {"size": 0},
+        {"size": (0, 4)},
+    ],
+)
+def test_arguments_out_of_range_are_named(tmp_path: Path, request_: dict) -> None:
+    path = encode(tmp_path / "a.mp4", numbered(3))
+    assert levels(read(path).frames) == [0, 1, 2]
+    with pytest.raises(BadInput, match=f"^{next(iter(request_))} for .*a.mp4 must be"):
+        read(path, **request_)

@@ -1,0 +1,124 @@
+import json
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vcjax.errors import BadInput
+from vcjax.files import replacing
+from vcjax.weights.folder import read_component, read_config, write_component, write_config
+from vcjax.weights.networks import Networks, networks_from_settings, random_parameters, settings_of
+from vcjax.weights.trees import first_difference, flatten, unflatten
+
+TREE = {
+    "motion": {"conv": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}},
+    "depth": {"conv": {"kernel": jnp.ones((2, 2), jnp.bfloat16)}, "norm": {"scale": np.float32([1, 2])}},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    entry = write_component(tmp_path, "stc", TREE)
+    write_config(tmp_path, {"name": "test", "files": {"stc": entry}})
+    return tmp_path
+
+
+def test_what_is_written_is_read_back_bit_for_bit(folder):
+    read = read_component(folder, read_config(folder), "stc")
+    jax.tree.map(np.testing.assert_array_equal, read, TREE)
+    assert read["depth"]["conv"]["kernel"].dtype == jnp.bfloat16
+    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "stc.safetensors"]
+
+
+def test_one_encoder_alone_and_in_another_type(folder):
+    read = read_component(folder, read_config(folder), "stc", prefixes=("motion/",), dtype=jnp.bfloat16)
+    assert list(read) == ["motion"]
+    assert read["motion"]["conv"]["kernel"].dtype == jnp.bfloat16
+
+
+def test_straight_to_a_sharding(folder):
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    read = read_component(folder, read_config(folder), "stc", place=lambda x: jax.device_put(x, sharding))
+    assert read["motion"]["conv"]["kernel"].sharding == sharding
+
+
+def damage(path, how):
+    data = bytearray(path.read_bytes())
+    if how == "truncated":
+        del data[-5:]
+    else:
+        data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("how", "message"), [("truncated", "bytes instead of"), ("flipped", "checksum")])
+def test_a_damaged_file_is_named(folder, how, message):
+    damage(folder / "stc.safetensors", how)
+    with pytest.raises(BadInput, match=message):
+        read_component(folder, read_config(folder), "stc")
+
+
+def test_a_folder_that_is_no_model_a_wrong_format_and_a_missing_file(tmp_path, folder):
+    with pytest.raises(BadInput, match=r"has no config.json"):
+        read_config(tmp_path / "nowhere")
+    (folder / "stc.safetensors").unlink()
+    with pytest.raises(BadInput, match="missing"):
+        read_component(folder, read_config(folder), "stc")
+    with pytest.raises(BadInput, match="no depth network"):
+        read_component(folder, read_config(folder), "depth")
+    (folder / "config.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(BadInput, match="format 99"):
+        read_config(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(BadInput, match="json"):
+        read_config(folder)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_leaves_nothing_behind(tmp_path):
+    (tmp_path / "old.txt").write_text("old")
+
+    def overwrite():
+        with replacing(tmp_path / "old.txt") as unfinished:
+            unfinished.symlink_to("/dev/full")
+            unfinished.write_text("new")
+
+    with pytest.raises(BadInput, match=r"old.txt cannot be written \(No space left"):
+        overwrite()
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+def test_trees_flatten_and_differences_are_named():
+    assert flatten({"a": {"b": 1}, "c": 2}) == {"a/b": 1, "c": 2}
+    assert unflatten({"a/b": 1, "c": 2}) == {"a": {"b": 1}, "c": 2}
+    want = {"a/b": np.zeros((2, 3)), "c": np.zeros(1)}
+    assert first_difference(want, want) is None
+    assert first_difference({"c": np.zeros(1)}, want) == "a/b is missing"
+    assert first_difference(want | {"d": np.zeros(1)}, want) == "d is unknown"
+    assert first_difference(want | {"c": np.zeros(2)}, want) == "c is [2] and must be [1]"
+
+
+def test_settings_make_networks_and_back():
+    settings = {"unet": {"width": 32, "multipliers": [1, 2]}, "stc": {"features": 16}}
+    networks = networks_from_settings(settings)
+    assert networks.unet.multipliers == (1, 2)
+    assert networks_from_settings(json.loads(json.dumps(settings_of(networks)))) == networks
+    assert networks.autoencoder == Networks().autoencoder
+    with pytest.raises(BadInput, match="unknown component 'brain'"):
+        networks_from_settings({"brain": {}})
+    with pytest.raises(BadInput, match="component unet has no setting 'wdith': it has width"):
+        networks_from_settings({"unet": {"wdith": 3}})
+
+
+def test_random_parameters_are_repeatable_and_none_is_zero():
+    shapes = {
+        "a": {"kernel": jax.ShapeDtypeStruct((3, 3, 8, 16), jnp.float32)},
+        "b": {"bias": jax.ShapeDtypeStruct((7,), jnp.float32)},
+    }
+    first, again, other = (random_parameters(shapes, seed) for seed in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert not np.array_equal(first["b"]["bias"], other["b"]["bias"])
+    assert all(leaf.all() for leaf in jax.tree.leaves(first))
+    np.testing.assert_allclose(first["a"]["kernel"].std() * np.sqrt(72), 1, atol=0.1)

@@ -1,0 +1,264 @@
+"""The command line: `vcjax generate` and `vcjax extract`. Options for conditions come from the catalogue."""
+
+import contextlib
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+import vcjax
+from vcjax.conditions.base import Footage, MapCondition
+from vcjax.conditions.catalogue import CATALOGUE
+from vcjax.conditions.media import sampled
+from vcjax.conditions.preview import as_picture, side_by_side
+from vcjax.errors import BadInput, VcjaxWarning
+from vcjax.files import replacing
+
+app = typer.Typer(
+    help="VideoComposer in JAX: video synthesis by composition.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+
+Model = Annotated[str, typer.Option(help="A built-in model (tiny), or the path of a model folder.")]
+Seed = Annotated[int, typer.Option(help="Of the first noise and of everything drawn at random.")]
+Strengths = Annotated[
+    list[str] | None, typer.Option("--strength", help="Factor for a condition, as NAME=NUMBER. Repeatable.")
+]
+
+
+def main() -> None:
+    """Run the command line; what a person got wrong becomes one sentence and exit code 2."""
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except BadInput as error:
+        console.print(f"[red]error:[/] {_escaped(error)}", soft_wrap=True)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """VideoComposer in JAX: video synthesis by composition."""
+    if version:
+        print(f"vcjax {vcjax.__version__}")
+        raise typer.Exit
+
+
+def generate(
+    out: Annotated[Path, typer.Option(help="Video to write: .mp4, .gif, .webp, or .png for a grid.")] = Path(
+        "outputs/video.mp4"
+    ),
+    model: Model = "tiny",
+    steps: Annotated[int | None, typer.Option(help="Sampling steps. (default: the model's)")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Weight of guidance. (default: the model's)")] = None,
+    toward: Annotated[
+        str | None, typer.Option(help="Conditions that guidance leads toward, by comma. (default: all)")
+    ] = None,
+    away: Annotated[
+        str | None,
+        typer.Option(help="Conditions that it leads away from, by comma. (default: all but text and style)"),
+    ] = None,
+    strength: Strengths = None,
+    eta: Annotated[float, typer.Option(help="Noise of the sampler: 0 is DDIM, 1 is DDPM.")] = 0.0,
+    seed: Seed = 0,
+    frames: Annotated[int | None, typer.Option(help="Number of frames. (default: the model's)")] = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. (default: the model's)")] = None,
+    **conditions: Any,
+) -> None:
+    """Make a video from any subset of the conditions.
+
+    Maps come finished (--motion FILE) or are extracted from footage (--motion-from FILE).
+    """
+    from vcjax.video.write import check_output
+
+    check_output(out)
+    given = _given(conditions)
+    composer = vcjax.load(model)
+    with _bar() as progress:
+        clip = composer(
+            steps=steps,
+            guidance=guidance,
+            toward=_names(toward),
+            away=_names(away),
+            strength=_strengths(strength),
+            eta=eta,
+            seed=seed,
+            frames=frames,
+            size=_size(size),
+            progress=progress,
+            **given,
+        )
+    clip.save(out)
+    print(out)
+
+
+@app.command()
+def extract(
+    source: Annotated[Path, typer.Argument(help="Footage: any video or picture.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the arrays and the preview. (default: outputs/NAME)")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Conditions to extract, by comma. (default: all the model can)")
+    ] = None,
+    model: Model = "tiny",
+    seed: Seed = 0,
+) -> None:
+    """Take a video apart: every condition that can be extracted, as arrays and side by side in a preview video."""
+    import numpy as np
+
+    out = out or Path("outputs") / source.stem
+    composer = vcjax.load(model)
+    shape = composer.clip_shape()
+    able = [name for name, c in composer.conditions.items() if c.extractable]
+    names = _names(only) or able
+    clip = sampled(Footage(source), shape)
+    arrays = composer.read({name: Footage(clip) for name in names}, shape, seed)
+    columns = {"footage": as_picture(clip.frames / np.float32(255), shape)}
+    columns |= composer.preview(arrays, shape)
+    for name, array in arrays.items():
+        with replacing(out / f"{name}.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, array)
+        print(out / f"{name}.npy")
+    side_by_side(columns, shape.fps).save(out / "preview.mp4")
+    print(out / "preview.mp4")
+    if only is None:
+        for name, condition in composer.conditions.items():
+            if isinstance(condition, MapCondition) and name not in able:
+                console.print(
+                    f"not extracted: {name}, since this model has no {' or '.join(condition.networks)} network"
+                )
+
+
+def _register_generate() -> None:
+    """Give `generate` one option for each way that the catalogue can be handed a condition."""
+    own = [
+        p.replace(kind=p.KEYWORD_ONLY)
+        for p in inspect.signature(generate).parameters.values()
+        if p.kind is not p.VAR_KEYWORD
+    ]
+    options = []
+    for name, family in CATALOGUE.items():
+        flag = "--" + name.replace("_", "-")
+        options.append(_option(name, flag, f"{family.summary}: {family.accepts}."))
+        if family.extractable:
+            options.append(_option(f"{name}_from", f"{flag}-from", f"Footage to extract {name} from."))
+        for aid, summary in family.aids.items():
+            options.append(_option(f"{name}_{aid}", f"{flag}-{aid}", f"For {flag}-from: {summary}."))
+
+    def command(**values: Any) -> None:
+        generate(**values)
+
+    command.__doc__ = generate.__doc__
+    command.__signature__ = inspect.Signature(options + own)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in options + own}
+    app.command("generate")(command)
+
+
+def _option(name: str, flag: str, text: str) -> inspect.Parameter:
+    option = typer.Option(flag, help=text[0].upper() + text[1:], rich_help_panel="Conditions")
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
+    )
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Values of the conditions' options, as the composer takes them."""
+    given = {}
+    for name, family in CATALOGUE.items():
+        finished, footage = options[name], options.get(f"{name}_from")
+        aids = {aid: options[f"{name}_{aid}"] for aid in family.aids if options[f"{name}_{aid}"] is not None}
+        flag = "--" + name.replace("_", "-")
+        if finished is not None and footage is not None:
+            raise BadInput(f"{flag} and {flag}-from exclude one another: give one of them")
+        if aids and footage is None:
+            raise BadInput(f"{flag}-{next(iter(aids))} needs {flag}-from")
+        if footage is not None:
+            given[name] = Footage(footage, aids)
+        elif finished is not None:
+            given[name] = finished
+    return given
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _strengths(pairs: list[str] | None) -> dict[str, float]:
+    strengths = {}
+    for pair in pairs or ():
+        name, _, number = pair.partition("=")
+        try:
+            strengths[name] = float(number)
+        except ValueError as error:
+            raise BadInput(f"--strength must be NAME=NUMBER, such as depth=0.5, not {pair!r}") from error
+    return strengths
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise BadInput(f"--size must be HEIGHTxWIDTH, such as 64x96, not {text!r}")
+    return int(height), int(width)
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar with the time left, told of stages and steps."""
+    columns = (
+        TextColumn("{task.description:<44}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    words = {"compiling": "compiling (the first run of this size only)"}
+    with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+        task = bar.add_task("loading", total=None)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage == "sampling" and done == 0:
+                bar.reset(task)
+            bar.update(task, description=words.get(stage, stage), completed=done, total=total)
+
+        yield tell
+
+
+def _show_warning(message: Any, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    if issubclass(category, VcjaxWarning):
+        console.print(f"[yellow]warning:[/] {_escaped(message)}", soft_wrap=True)
+    else:
+        sys.stderr.write(warnings.formatwarning(str(message), category, filename, lineno))
+
+
+def _escaped(message: object) -> str:
+    from rich.markup import escape
+
+    return escape(str(message))
+
+
+_register_generate()
+
+if __name__ == "__main__":
+    main()

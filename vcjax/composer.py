@@ -1,0 +1,325 @@
+"""The composer: conditions in, video out. It is what `vcjax.load` gives a person to hold."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from vcjax.conditions.base import ClipShape, Condition, Footage, MapCondition
+from vcjax.conditions.media import sampled
+from vcjax.diffusion.ddim import Steps, ddim_steps, sample
+from vcjax.diffusion.guidance import guided
+from vcjax.diffusion.objective import Prediction
+from vcjax.diffusion.schedule import Schedule
+from vcjax.errors import BadInput
+from vcjax.models.autoencoder import Autoencoder
+from vcjax.models.unet import UNet
+from vcjax.video.clip import Clip
+from vcjax.weights.networks import Networks
+from vcjax.weights.trees import Tree
+
+STEPS_A_CALL = 5  # rows of the one compiled scan; progress is told between its calls
+DECODED_AT_ONCE = 4 * 256 * 256  # pixels that the decoder holds at a time
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What a model is sampled with where nothing else is asked for.
+
+    Attributes:
+        steps: DDIM steps.
+        guidance: weight of guidance.
+    """
+
+    steps: int = 50
+    guidance: float = 9.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Composer:
+    """A model ready to make videos from any subset of its conditions.
+
+    ```python
+    composer = vcjax.load("tiny")
+    clip = composer(text="a red circle moving left", image="first.png", motion=vcjax.extract("walk.mp4"), seed=7)
+    clip.save("out.mp4")
+    ```
+
+    Attributes:
+        name: of the model.
+        networks: its networks.
+        conditions: what it can be composed from, by name.
+        schedule: forward process that it was trained on.
+        prediction: what its UNet predicts.
+        shape: of the clips that it was trained on.
+        defaults: of sampling.
+        parameters: gives the parameters of a component (and of one encoder in it), loading them at the first call.
+        tokenize: text to token ids.
+    """
+
+    name: str
+    networks: Networks
+    conditions: Mapping[str, Condition]
+    schedule: Schedule
+    prediction: Prediction
+    shape: ClipShape
+    defaults: Defaults
+    parameters: Callable[..., Tree]
+    tokenize: Callable[[str], np.ndarray]
+
+    def __call__(
+        self,
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        toward: Collection[str] | None = None,
+        away: Collection[str] | None = None,
+        strength: Mapping[str, float] | None = None,
+        eta: float = 0.0,
+        seed: int = 0,
+        frames: int | None = None,
+        size: tuple[int, int] | None = None,
+        progress: Progress | None = None,
+        **given: Any,
+    ) -> Clip:
+        """Make a video.
+
+        Args:
+            steps: DDIM steps.
+            guidance: weight w of out(away) + w (out(toward) - out(away)).
+            toward: names of the conditions that guidance leads toward; all that are given without it.
+            away: names of those that it leads away from; without it all that are given but text and style, as the
+                released model does. Where both sets are the same, guidance does nothing and one branch is run.
+            strength: factor for a condition, 1 where nothing is said. It scales a map's encoding, and how far text
+                and style lie from their null.
+            eta: noise of the sampler, from 0 (deterministic) to 1.
+            seed: of the first noise and of what is drawn at random.
+            frames: number of frames.
+            size: height and width in pixels.
+            progress: called with a stage (`reading`, `compiling`, `sampling`, `decoding`), steps done and steps in all.
+            **given: conditions by name: finished (see `Condition.accepts`), or `vcjax.extract(footage)`.
+
+        Raises:
+            BadInput: an unknown condition, one that cannot be read, or a number out of range.
+        """
+        tell = progress or (lambda stage, done, total: None)
+        shape = self.clip_shape(frames, size)
+        given = {name: value for name, value in given.items() if value is not None}
+        toward, away = self._branches(given, toward, away)
+        weights = self._strengths(given, strength)
+        guidance = self.defaults.guidance if guidance is None else guidance
+        steps = self.defaults.steps if steps is None else steps
+        table = ddim_steps(self.schedule, steps, prediction=self.prediction, eta=eta)
+
+        tell("reading", 0, len(table))
+        arrays = self.read(given, shape, seed)
+        branches = [toward] if toward == away else [away, toward]
+        tokens, mask = self._tokens(arrays, branches, weights, shape)
+        maps = self._maps(arrays, branches, weights, shape)
+
+        first, later = jax.random.split(jax.random.key(seed))
+        z = jax.random.normal(
+            first, (1, shape.frames, *self._latent_size(shape), self.networks.unet.latent_channels)
+        )
+        parameters = self.parameters("unet")
+        tell("compiling", 0, len(table))
+        for i, rows in enumerate(table.chunks(STEPS_A_CALL)):
+            z = take_steps(self.networks.unet, parameters, z, rows, later, maps, tokens, mask, guidance)
+            jax.block_until_ready(z)  # so that progress is true; the device idles for microseconds of seconds
+            tell("sampling", min((i + 1) * STEPS_A_CALL, len(table)), len(table))
+
+        tell("decoding", len(table), len(table))
+        pixels = decode(self.networks.autoencoder, self.parameters("autoencoder"), z[0])
+        return Clip(np.asarray(pixels), shape.fps)
+
+    def read(self, given: Mapping[str, Any], shape: ClipShape, seed: int = 0) -> dict[str, np.ndarray]:
+        """The arrays of conditions that are handed in, by name: finished ones read, footage extracted from.
+
+        Each file of footage is decoded once, however many conditions are taken from it.
+        """
+        clips: dict[Any, Clip] = {}
+        arrays = {}
+        for name, value in given.items():
+            condition = self._condition(name)
+            if isinstance(value, Footage):
+                if not condition.extractable:
+                    condition.need(self.functions)
+                key = id(value.source) if isinstance(value.source, Clip) else str(value.source)
+                if key not in clips:
+                    clips[key] = sampled(value, shape)
+                aids = {aid: value.aids[aid] for aid in condition.aids if aid in value.aids}
+                arrays[name] = condition.extract(clips[key], shape, self.functions, seed, **aids)
+            else:
+                arrays[name] = condition.read(value, shape, self.functions)
+        return arrays
+
+    def preview(
+        self, arrays: Mapping[str, np.ndarray], shape: ClipShape
+    ) -> dict[str, UInt8[np.ndarray, "F H W 3"]]:
+        """What `read` gave as pictures to look at, by name."""
+        return {name: self._condition(name).preview(array, shape) for name, array in arrays.items()}
+
+    def clip_shape(self, frames: int | None = None, size: tuple[int, int] | None = None) -> ClipShape:
+        """The model's clip shape with other frames or another size.
+
+        Raises:
+            BadInput: no frame, or a size that the networks cannot halve often enough.
+        """
+        height, width = size or (self.shape.height, self.shape.width)
+        multiple = self.networks.autoencoder.factor * 2 ** (len(self.networks.unet.multipliers) - 1)
+        if height < multiple or width < multiple or height % multiple or width % multiple:
+            raise BadInput(
+                f"height and width must be multiples of {multiple} for this model, not {height}x{width}"
+            )
+        if frames is not None and frames < 1:
+            raise BadInput(f"a video needs at least one frame, not {frames}")
+        return dataclasses.replace(self.shape, frames=frames or self.shape.frames, height=height, width=width)
+
+    @cached_property
+    def functions(self) -> dict[str, Callable[..., np.ndarray]]:
+        """The frozen networks that conditions may call, from host arrays to host arrays, by name."""
+
+        def text(ids: np.ndarray) -> np.ndarray:
+            return np.asarray(encode_text(self.networks.text, self.parameters("text"), ids[None])[0])
+
+        return {"tokenizer": self.tokenize, "text": text}
+
+    def _condition(self, name: str) -> Condition:
+        if name not in self.conditions:
+            raise BadInput(
+                f"model {self.name} has no condition {name!r}: it has {', '.join(self.conditions)}"
+            )
+        return self.conditions[name]
+
+    def _branches(
+        self, given: Mapping[str, Any], toward: Collection[str] | None, away: Collection[str] | None
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """The two sets of conditions of guidance."""
+        for name in given:
+            self._condition(name)
+        for names, what in ((toward, "toward"), (away, "away")):
+            for name in names or ():
+                if name not in given:
+                    raise BadInput(f"guidance {what} {name!r} needs that condition, but it is not given")
+        tokens = {name for name in given if self.conditions[name].kind == "tokens"}
+        return (
+            frozenset(given if toward is None else toward),
+            frozenset(set(given) - tokens if away is None else away),
+        )
+
+    def _strengths(self, given: Mapping[str, Any], strength: Mapping[str, float] | None) -> dict[str, float]:
+        for name, value in (strength or {}).items():
+            if name not in given:
+                raise BadInput(f"strength of {name!r} needs that condition, but it is not given")
+            if not np.isfinite(value):
+                raise BadInput(f"strength of {name} must be a finite number, not {value}")
+        return dict.fromkeys(given, 1.0) | dict(strength or {})
+
+    def _tokens(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        branches: list[frozenset[str]],
+        weights: Mapping[str, float],
+        shape: ClipShape,
+    ) -> tuple[Array, Array]:
+        """Tokens and key mask of all branches: what is given, else its null, else masked out."""
+        embeddings, present = {}, {}
+        for name, condition in self.conditions.items():
+            if condition.kind != "tokens":
+                continue
+            null = condition.null(shape, self.functions)
+            embedding = null
+            if name in arrays:
+                embedding = null + weights[name] * (condition.embed(arrays[name], self.functions) - null)
+            embeddings[name] = np.stack([embedding if name in branch else null for branch in branches])
+            there = name in arrays or condition.absent_is_null
+            present[name] = np.full(len(branches), there)
+        return encode_tokens(self.networks.tokens, self.parameters("tokens"), embeddings, present)
+
+    def _maps(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        branches: list[frozenset[str]],
+        weights: Mapping[str, float],
+        shape: ClipShape,
+    ) -> Float[Array, "G F h w m"]:
+        """The sum of the encoded maps of each branch; each encoder runs once."""
+        size = self._latent_size(shape)
+        stc = self.networks.stc
+        total = jnp.zeros((len(branches), shape.frames, *size, stc.features))
+        for name, array in arrays.items():
+            if isinstance(self.conditions[name], MapCondition):
+                encoded = encode_map(stc, self.parameters("stc", name), array[None], size)
+                of_branch = np.array([weights[name] * (name in branch) for branch in branches], np.float32)
+                total = add_map(total, encoded, of_branch)
+        return total
+
+    def _latent_size(self, shape: ClipShape) -> tuple[int, int]:
+        factor = self.networks.autoencoder.factor
+        return shape.height // factor, shape.width // factor
+
+
+@partial(jax.jit, static_argnums=0)
+def encode_text(tower: Any, parameters: Tree, ids: Array) -> Array:
+    """Hidden states of token ids."""
+    return tower.apply({"params": parameters}, ids)
+
+
+@partial(jax.jit, static_argnums=0)
+def encode_tokens(encoder: Any, parameters: Tree, embeddings: Tree, present: Tree) -> tuple[Array, Array]:
+    """Tokens and their key mask."""
+    return encoder.apply({"params": parameters}, embeddings, present)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def encode_map(stc: Any, parameters: Tree, condition: Array, size: tuple[int, int]) -> Array:
+    """One map condition at the latent's size. A still is encoded once: equal frames have equal encodings."""
+    return stc.apply({"params": parameters}, condition, size)
+
+
+@jax.jit
+def add_map(total: Array, encoded: Array, weights: Array) -> Array:
+    """Add one condition's encoding to the sum of each branch."""
+    return total + weights[:, None, None, None, None] * encoded
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=2)
+def take_steps(
+    unet: UNet,
+    parameters: Tree,
+    z: Array,
+    rows: Steps,
+    key: Array,
+    maps: Array,
+    tokens: Array,
+    mask: Array,
+    guidance: Array | float,
+) -> Array:
+    """A chunk of the trajectory; two rows of `maps` and `tokens` a clip are the two branches of guidance."""
+
+    def denoise(z: Array, t: Array) -> Any:
+        return unet.apply({"params": parameters}, z, t, maps, tokens, mask)
+
+    two_branches = maps.shape[0] == 2 * z.shape[0]
+    return sample(guided(denoise, guidance) if two_branches else denoise, z, rows, key)
+
+
+@partial(jax.jit, static_argnums=0)
+def decode(autoencoder: Autoencoder, parameters: Tree, latents: Array) -> UInt8[Array, "F H W 3"]:
+    """Latents of a clip to frames, a few at a time."""
+    frames, height, width, _ = latents.shape
+    pixels = height * width * autoencoder.factor**2
+    at_once = min(frames, max(1, DECODED_AT_ONCE // pixels))
+
+    def one(latent: Array) -> Array:
+        return autoencoder.apply({"params": parameters}, latent[None], method="decode")[0]
+
+    images = jax.lax.map(one, latents, batch_size=at_once)
+    return (jnp.clip(images * 0.5 + 0.5, 0, 1) * 255).round().astype(jnp.uint8)

@@ -1,0 +1,158 @@
+"""`Condition`: one entry of the catalogue, and what every entry has to be able to do."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from os import PathLike
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from vcjax.errors import BadInput
+from vcjax.video.clip import Clip
+
+Kind = Literal["tokens", "still", "sequence"]
+Networks = Mapping[str, Callable[..., np.ndarray]]
+Path = str | PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipShape:
+    """Size and rate of the clips that a model makes.
+
+    Attributes:
+        frames: number of frames.
+        height: in pixels.
+        width: in pixels.
+        fps: frames a second.
+    """
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Footage:
+    """Footage from which a condition is to be extracted, rather than a finished condition.
+
+    ```python
+    composer(depth=vcjax.extract("walk.mp4"))
+    ```
+
+    Attributes:
+        source: a file, or a clip in memory.
+        aids: further inputs that a condition takes by name, such as the mask's `hide`.
+    """
+
+    source: Path | Clip
+    aids: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def extract(source: Path | Clip, **aids: Any) -> Footage:
+    """Say that a condition is to be taken from footage: a file that FFmpeg or Pillow reads, or a clip."""
+    return Footage(source, aids)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One thing that a video can be composed from. A subclass is a family; its fields are a model's settings for it.
+
+    Class attributes:
+        name: the word for it, everywhere.
+        kind: `tokens` (cross-attention), `still` (one map for the whole clip) or `sequence` (a map a frame).
+        channels: of a map; width does not count for tokens.
+        summary: one line for people.
+        accepts: what a finished condition may be handed in as, for the command line's help.
+        networks: frozen networks that `extract` calls.
+        aids: further inputs of `extract`, by name, with one line for people each.
+        extractable: whether `extract` is built.
+        absent_is_null: whether a token condition that is not there is heard as its null; if not, it is masked out.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    channels: ClassVar[int] = 0
+    summary: ClassVar[str]
+    accepts: ClassVar[str]
+    networks: ClassVar[tuple[str, ...]] = ()
+    aids: ClassVar[Mapping[str, str]] = {}
+    extractable: ClassVar[bool] = True
+    absent_is_null: ClassVar[bool] = False
+
+    def embed(self, array: np.ndarray, networks: Networks) -> np.ndarray:
+        """Of a token condition: what `read` or `extract` gave, as the token encoder takes it, `[T, D]` or `[E]`."""
+        return array
+
+    def null(self, shape: ClipShape, networks: Networks) -> np.ndarray:
+        """Of a token condition: the embedding that guidance compares with."""
+        raise NotImplementedError
+
+    def read(self, source: Any, shape: ClipShape, networks: Networks) -> np.ndarray:
+        """A finished condition, from a file, an array or text, as the array that the model takes.
+
+        Raises:
+            BadInput: it cannot be read as this condition.
+        """
+        raise BadInput(f"{self.name} cannot be handed in finished")
+
+    def extract(self, clip: Clip, shape: ClipShape, networks: Networks, seed: int, **aids: Any) -> np.ndarray:
+        """The condition of footage that is already sampled at the model's rate and number of frames.
+
+        Args:
+            clip: `shape.frames` frames of any size.
+            shape: the clip to be made.
+            networks: frozen networks by name, each from host arrays to host arrays.
+            seed: for what is drawn at random.
+            aids: see `aids`.
+
+        Raises:
+            BadInput: the condition cannot be extracted, or not with what the model has.
+        """
+        raise BadInput(f"{self.name} cannot be extracted from footage")
+
+    def preview(self, array: np.ndarray, shape: ClipShape) -> UInt8[np.ndarray, "F H W 3"]:
+        """The condition as pictures of the clip's height and width, to look at: one, or one a frame."""
+        raise NotImplementedError
+
+    def need(self, networks: Networks) -> None:
+        """Raise BadInput where the model lacks a network that `extract` calls."""
+        for network in self.networks:
+            if network not in networks:
+                raise BadInput(
+                    f"{self.name} is extracted by a {network} network, which this model does not have: "
+                    f"hand in a finished {self.name} instead ({self.accepts})"
+                )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MapCondition(Condition):
+    """A condition of maps `[F, H, W, channels]` (F = 1 for a still), float32.
+
+    Attributes:
+        scale: size of a map, in units of the video's size (384 / 256 in the released model, but for motion).
+    """
+
+    scale: float = 1.0
+
+    def size(self, shape: ClipShape) -> tuple[int, int]:
+        """Height and width of a map for a clip of this shape."""
+        return round(shape.height * self.scale), round(shape.width * self.scale)
+
+    def count(self, shape: ClipShape) -> int:
+        """Number of maps for a clip of this shape."""
+        return 1 if self.kind == "still" else shape.frames
+
+    def checked(self, array: np.ndarray, shape: ClipShape, source: str) -> Float32[np.ndarray, "F H W C"]:
+        """The array as float32, if it has the shape that the model takes; BadInput otherwise."""
+        wanted = (self.count(shape), *self.size(shape), self.channels)
+        if array.shape != wanted or array.dtype.kind not in "fiub":
+            raise BadInput(
+                f"{source}: {self.name} must be numbers of shape {list(wanted)}, "
+                f"not {array.dtype} of shape {list(array.shape)}"
+            )
+        array = array.astype(np.float32)
+        if not np.isfinite(array).all():
+            raise BadInput(f"{source}: {self.name} must be finite, but holds NaN or infinity")
+        return array

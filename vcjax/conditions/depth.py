@@ -1,0 +1,43 @@
+"""The depth condition: how near each pixel is."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float32
+
+from vcjax.conditions.base import ClipShape, Kind, MapCondition, Networks
+from vcjax.conditions.lines import brightness
+from vcjax.conditions.media import BLACK, array_of, name_of, pictures
+from vcjax.conditions.preview import as_picture
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Depth(MapCondition):
+    """Nearness of each pixel, larger is nearer, in the depth network's units.
+
+    Attributes:
+        white: nearness that white stands for in a depth picture.
+    """
+
+    name: ClassVar[str] = "depth"
+    kind: ClassVar[Kind] = "sequence"
+    channels: ClassVar[int] = 1
+    summary: ClassVar[str] = "how near each pixel is"
+    accepts: ClassVar[str] = "a finished depth map, bright is near: a video, a picture, or an array (.npy)"
+    networks: ClassVar[tuple[str, ...]] = ("depth",)
+    extractable: ClassVar[bool] = False
+
+    white: float = 1.0
+
+    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "F H W 1"]:
+        """A finished depth map, resized and cropped."""
+        array = array_of(source)
+        if array is not None:
+            return self.checked(array, shape, name_of(source))
+        return self.white * brightness(pictures(source, shape, shape.frames, BLACK), self.size(shape))
+
+    def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
+        """Bright is near, from the clip's farthest to its nearest pixel."""
+        spread = max(float(np.ptp(array)), np.finfo(np.float32).tiny)
+        return as_picture((array - array.min()) / spread, shape)

@@ -1,0 +1,55 @@
+"""The two sketch conditions: lines, bright on black, of the first frame or of every frame."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float32
+
+from vcjax.conditions.base import ClipShape, Kind, MapCondition, Networks
+from vcjax.conditions.media import BLACK, array_of, name_of, pictures
+from vcjax.conditions.preview import as_picture
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sketch(MapCondition):
+    """Lines of every frame, in [0, 1], bright on black."""
+
+    name: ClassVar[str] = "sketch"
+    kind: ClassVar[Kind] = "sequence"
+    channels: ClassVar[int] = 1
+    summary: ClassVar[str] = "the lines of every frame"
+    accepts: ClassVar[str] = (
+        "finished lines, bright on black: a video, a picture, or an array (.npy) in [0, 1]"
+    )
+    networks: ClassVar[tuple[str, ...]] = ("sketch",)
+    extractable: ClassVar[bool] = False
+
+    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "F H W 1"]:
+        """Finished lines, resized and cropped; colours become their brightness."""
+        array = array_of(source)
+        if array is not None:
+            return self.checked(array, shape, name_of(source))
+        frames = pictures(source, shape, self.count(shape), BLACK)
+        return brightness(frames, self.size(shape))
+
+    def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
+        """The lines themselves."""
+        return as_picture(array, shape)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SingleSketch(Sketch):
+    """Lines of the first frame only."""
+
+    name: ClassVar[str] = "single_sketch"
+    kind: ClassVar[Kind] = "still"
+    summary: ClassVar[str] = "the lines of the first frame"
+    accepts: ClassVar[str] = "finished lines, bright on black: a picture, or an array (.npy) in [0, 1]"
+
+
+def brightness(frames: np.ndarray, size: tuple[int, int]) -> Float32[np.ndarray, "F H W 1"]:
+    """Resize and crop frames; the mean of red, green and blue in [0, 1]."""
+    from vcjax.video.resize import resize_crop
+
+    return resize_crop(frames, *size, rule="map").astype(np.float32).mean(-1, keepdims=True) / 255

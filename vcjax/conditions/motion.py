@@ -1,0 +1,65 @@
+"""The motion condition: motion vectors, of the codec or of any other source, in pixels a frame."""
+
+import dataclasses
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float32
+
+from vcjax.conditions.base import ClipShape, Kind, MapCondition, Networks
+from vcjax.conditions.media import array_of, name_of
+from vcjax.conditions.preview import as_picture
+from vcjax.errors import BadInput
+from vcjax.video.clip import Clip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Motion(MapCondition):
+    """Where each pixel came from since the last frame: x to the right, y down, zero in the first frame.
+
+    Attributes:
+        form: `centre` is the released model's (vectors of the footage at its own size, at the centres of their
+            blocks, not rescaled); `blocks` fills each block, in pixels of the resized clip.
+        bit_rate: of the re-encoding, bits a second.
+        gop: frames from one intra frame to the next; 0 is the whole clip.
+    """
+
+    name: ClassVar[str] = "motion"
+    kind: ClassVar[Kind] = "sequence"
+    channels: ClassVar[int] = 2
+    summary: ClassVar[str] = "how things and camera move"
+    accepts: ClassVar[str] = "an array (.npy) of pixels a frame, x to the right and y down"
+
+    form: Literal["centre", "blocks"] = "centre"
+    bit_rate: int = 200_000
+    gop: int = 12
+
+    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "F H W 2"]:
+        """A finished motion field."""
+        array = array_of(source)
+        if array is None:
+            raise BadInput(f"{name_of(source)}: motion must be {self.accepts}; footage goes to --motion-from")
+        return self.checked(array, shape, name_of(source))
+
+    def extract(
+        self, clip: Clip, shape: ClipShape, networks: Networks, seed: int, **aids: Any
+    ) -> Float32[np.ndarray, "F H W 2"]:
+        """Motion vectors of the footage, re-encoded in memory as MPEG-4 Part 2."""
+        from vcjax.video.motion import codec_motion, rasterise
+        from vcjax.video.resize import resize_crop, resize_crop_field
+
+        size = self.size(shape)
+        frames = clip.frames if self.form == "centre" else resize_crop(clip.frames, *size, rule="latent")
+        coded = codec_motion(frames, fps=clip.fps, bit_rate=self.bit_rate, gop=self.gop or len(clip))
+        field = rasterise(coded.vectors, *frames.shape[1:3], form=self.form)
+        return resize_crop_field(field, *size) if self.form == "centre" else field
+
+    def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
+        """Direction as hue, speed as brightness, up to the clip's fastest pixel."""
+        speed = np.linalg.norm(array, axis=-1)
+        hue = (np.arctan2(array[..., 1], array[..., 0]) / (2 * np.pi)) % 1.0
+        fastest = max(float(speed.max()), np.finfo(np.float32).tiny)
+        thirds = np.array([0.0, 1 / 3, 2 / 3], np.float32)  # where red, green and blue are brightest
+        away = np.abs((hue[..., None] - thirds + 0.5) % 1.0 - 0.5)
+        colour = np.clip(2 - 6 * away, 0, 1)
+        return as_picture(colour * (speed / fastest)[..., None], shape)

@@ -1,0 +1,50 @@
+"""The style condition: one CLIP image embedding, the look of the video."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float32
+
+from vcjax.conditions.base import ClipShape, Condition, Kind, Networks
+from vcjax.conditions.media import array_of, name_of
+from vcjax.conditions.text import fingerprint
+from vcjax.errors import BadInput
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Style(Condition):
+    """The look of the video, as CLIP's image tower sees a picture.
+
+    Attributes:
+        width: of the embedding.
+    """
+
+    name: ClassVar[str] = "style"
+    kind: ClassVar[Kind] = "tokens"
+    summary: ClassVar[str] = "the look of the video"
+    accepts: ClassVar[str] = "a CLIP image embedding (.npy)"
+    networks: ClassVar[tuple[str, ...]] = ("vision",)
+    extractable: ClassVar[bool] = False
+
+    width: int = 1024
+
+    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "D"]:
+        """A finished embedding."""
+        array = array_of(source)
+        if array is None:
+            self.need(networks)
+            raise BadInput(f"{name_of(source)}: style must be {self.accepts}")
+        if array.shape != (self.width,) or array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise BadInput(
+                f"{name_of(source)}: style must be {self.width} finite numbers, not {array.dtype} of shape {list(array.shape)}"
+            )
+        return array.astype(np.float32)
+
+    def null(self, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "D"]:
+        """Zeros, which still pass the MLP."""
+        return np.zeros(self.width, np.float32)
+
+    def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
+        """The embedding as a fingerprint."""
+        return fingerprint(array, shape)

@@ -1,0 +1,129 @@
+"""CLIP's byte-pair tokenizer with OpenCLIP's cleaning and padding, from a local `tokenizer.json`."""
+
+import html
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32
+
+from vcjax.errors import BadInput
+
+START, END = "<start_of_text>", "<end_of_text>"
+PADDING = 0
+END_OF_WORD = "</w>"
+# Contractions, words, single digits, and runs of anything else; whitespace only separates.
+PIECES = rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+"
+
+
+class Tokenizer:
+    """Text to token ids: start, pieces, end, then zeros up to the length; a text that is too long ends with end.
+
+    ```python
+    ids = Tokenizer(folder / "tokenizer.json", length=77)("a red circle")      # int32 [77]
+    ```
+
+    Raises:
+        BadInput: the file is missing or is not a tokenizer.
+    """
+
+    def __init__(self, path: Path, length: int):
+        from tokenizers import Tokenizer as FastTokenizer
+
+        if not path.is_file():
+            raise BadInput(f"{path} is missing: a model folder needs its tokenizer")
+        try:
+            self._pieces = FastTokenizer.from_file(str(path))
+        except Exception as error:  # the library raises plain Exception, for any damage
+            raise BadInput(f"{path} is not a tokenizer file: {error}") from error
+        self._length = length
+        self._start, self._end = (self._pieces.token_to_id(token) for token in (START, END))
+
+    def __call__(self, text: str) -> Int32[np.ndarray, "T"]:
+        """Ids of one text."""
+        pieces = self._pieces.encode(clean(text), add_special_tokens=False).ids
+        ids = [self._start, *pieces, self._end]
+        if len(ids) > self._length:
+            ids = [*ids[: self._length - 1], self._end]
+        return np.asarray(ids + [PADDING] * (self._length - len(ids)), np.int32)
+
+
+def clean(text: str) -> str:
+    """OpenCLIP's cleaning: repair mangled Unicode, unescape HTML twice, fold whitespace, lower case."""
+    import ftfy
+
+    text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(text.split()).lower()
+
+
+def byte_pair_tokenizer(merges: Iterable[tuple[str, str]]) -> str:
+    """The content of a `tokenizer.json` for a list of merges, with CLIP's order of ids.
+
+    Ids are the 256 bytes, the 256 bytes at the end of a word, one piece a merge, start and end: 49,408 in all with
+    CLIP's own merges.
+    """
+    from tokenizers import AddedToken, Regex
+    from tokenizers import Tokenizer as FastTokenizer
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+
+    merges = list(merges)
+    letters = byte_letters()
+    pieces = [
+        *letters,
+        *(letter + END_OF_WORD for letter in letters),
+        *(a + b for a, b in merges),
+        START,
+        END,
+    ]
+    tokenizer = FastTokenizer(
+        BPE(
+            vocab={piece: i for i, piece in enumerate(pieces)},
+            merges=merges,
+            continuing_subword_prefix="",
+            end_of_word_suffix=END_OF_WORD,
+            fuse_unk=False,
+        )
+    )
+    split = Split(Regex(PIECES), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = Sequence([split, ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in (START, END)]
+    )
+    return tokenizer.to_str(pretty=False)
+
+
+def byte_letters() -> list[str]:
+    """A printable letter for each byte, in the order of CLIP's ids: printable bytes first, then the others."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
+    others = 256 - len(printable)
+    return [chr(b) for b in printable] + [chr(256 + i) for i in range(others)]
+
+
+def merges_of(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Merges that make each ASCII word one token: the tokenizer of a small vocabulary.
+
+    A later merge never undoes an earlier one, so each word is first merged as far as those before it already do; what
+    is left is joined from the left.
+    """
+    ranks: dict[tuple[str, str], int] = {}
+    for word in words:
+        pieces = _merged([*word[:-1], word[-1] + END_OF_WORD], ranks)
+        while len(pieces) > 1:
+            ranks[(pieces[0], pieces[1])] = len(ranks)
+            pieces = [pieces[0] + pieces[1], *pieces[2:]]
+    return list(ranks)
+
+
+def _merged(pieces: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """Byte-pair encoding of one word: the earliest merge that applies, again and again."""
+    while pairs := [pair for pair in pairwise(pieces) if pair in ranks]:
+        best = min(pairs, key=ranks.__getitem__)
+        out, i = [], 0
+        while i < len(pieces):
+            joined = tuple(pieces[i : i + 2]) == best
+            out.append("".join(best) if joined else pieces[i])
+            i += 2 if joined else 1
+        pieces = out
+    return pieces

@@ -1,0 +1,1 @@
+"""Data sets: where clips with captions and conditions come from."""

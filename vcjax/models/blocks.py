@@ -1,0 +1,182 @@
+"""The four blocks that the 3D UNet is made of: residual with temporal convolutions, and two transformers.
+
+Every block maps a clip `[B, F, h, w, C]` to a clip. Inside, spatial layers see `[B*F, h, w, C]` and temporal
+layers `[B, F, h*w, C]`.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax.typing import Dtype
+from jaxtyping import Array, Bool, Float
+
+from vcjax.models.attention import Implementation
+from vcjax.models.layers import Attention, GroupNorm, conv3x3, dense, exact_gelu, layer_norm
+
+TRANSFORMER_NORM_EPSILON = 1e-6  # of the group norm in front of a transformer; all other norms have 1e-5
+FEED_FORWARD = 4
+
+
+class TemporalConvolutions(nn.Module):
+    """Four convolutions along the frame axis with a residual around them, the last one zero at start."""
+
+    groups: int
+    dropout: float
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B F N C"], deterministic: bool) -> Float[Array, "B F N C"]:
+        """Mix neighbouring frames of each pixel; norms span frames and space."""
+        channels = x.shape[-1]
+        y = x
+        for i in range(4):
+            y = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name=f"norm_{i}")(y))
+            if i > 0:
+                y = nn.Dropout(self.dropout)(y, deterministic=deterministic)
+            y = nn.Conv(
+                channels,
+                (3, 1),
+                padding=((1, 1), (0, 0)),
+                dtype=self.dtype,
+                kernel_init=nn.initializers.zeros if i == 3 else nn.linear.default_kernel_init,
+                name=f"conv_{i}",
+            )(y)
+        return x + y
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with the time embedding between them, then the temporal convolutions."""
+
+    features: int
+    groups: int
+    dropout: float
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "B F h w C"], time: Float[Array, "B E"], temporal: bool, deterministic: bool
+    ) -> Float[Array, "B F h w D"]:
+        """Map `C` to `features` channels; `time` is the embedding before its SiLU."""
+        batch, frames, height, width, channels = x.shape
+        x = rearrange(x, "b f h w c -> (b f) h w c")
+        y = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_0")(x))
+        y = conv3x3(self.features, self.dtype, "conv_0")(y)
+        shift = dense(self.features, self.dtype, "time")(nn.silu(time))
+        y = y.reshape(batch, -1, height, width, self.features) + shift[:, None, None, None]
+        y = y.reshape(-1, height, width, self.features)
+        y = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_1")(y))
+        y = nn.Dropout(self.dropout)(y, deterministic=deterministic)
+        y = conv3x3(self.features, self.dtype, "conv_1", zero=True)(y)
+        if channels != self.features:
+            x = dense(self.features, self.dtype, "skip")(x)
+        x = (x + y).reshape(batch, frames, height * width, self.features)
+        if temporal:
+            x = TemporalConvolutions(self.groups, self.dropout, self.dtype, name="temporal")(x, deterministic)
+        return x.reshape(batch, frames, height, width, self.features)
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention, attention on a context (on itself without one), gated feed-forward: each behind a norm."""
+
+    heads: int
+    head_size: int
+    dtype: Dtype
+    attention: Implementation
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "N L C"],
+        context: Float[Array, "B M E"] | None = None,
+        mask: Bool[Array, "B M"] | None = None,
+    ) -> Float[Array, "N L C"]:
+        """Rows of `x` are frames or pixels; a context has one row a clip and is seen by all of that clip's."""
+
+        def attention(name: str) -> Attention:
+            return Attention(
+                self.heads, self.head_size, dtype=self.dtype, implementation=self.attention, name=name
+            )
+
+        rows, length, channels = x.shape
+        x = x + attention("self")(layer_norm(self.dtype, "norm_0")(x))
+        y = layer_norm(self.dtype, "norm_1")(x)
+        if context is not None:  # all frames of a clip are one long row of queries: keys are made once a clip
+            y = y.reshape(context.shape[0], -1, channels)
+        y = attention("cross")(y, context, mask)
+        x = x + y.reshape(rows, length, channels)
+        y = layer_norm(self.dtype, "norm_2")(x)
+        value, gate = jnp.split(dense(2 * FEED_FORWARD * channels, self.dtype, "gated")(y), 2, -1)
+        return x + dense(channels, self.dtype, "out")(value * exact_gelu(gate))
+
+
+class SpatialTransformer(nn.Module):
+    """Attention among the pixels of each frame, and of each pixel on the tokens."""
+
+    head_size: int
+    groups: int
+    dtype: Dtype
+    attention: Implementation
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "B F h w C"], tokens: Float[Array, "B L D"], mask: Bool[Array, "B L"]
+    ) -> Float[Array, "B F h w C"]:
+        """Add what pixels see in their frame and in the tokens."""
+        channels = x.shape[-1]
+        y = rearrange(x, "b f h w c -> (b f) (h w) c")
+        y = GroupNorm(self.groups, TRANSFORMER_NORM_EPSILON, self.dtype, name="norm")(y)
+        y = dense(channels, self.dtype, "in")(y)
+        heads = channels // self.head_size
+        y = TransformerLayer(heads, self.head_size, self.dtype, self.attention, name="layer")(y, tokens, mask)
+        return x + dense(channels, self.dtype, "out", zero=True)(y).reshape(x.shape)
+
+
+class TemporalTransformer(nn.Module):
+    """Attention among the frames of each pixel; both attentions of its layer are self-attentions."""
+
+    heads: int
+    head_size: int
+    groups: int
+    dtype: Dtype
+    attention: Implementation
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B F h w C"]) -> Float[Array, "B F h w C"]:
+        """Add what pixels see at their place in the other frames; there is no position encoding."""
+        batch, _, height, width, channels = x.shape
+        inner = self.heads * self.head_size
+        y = rearrange(x, "b f h w c -> b f (h w) c")
+        y = GroupNorm(self.groups, TRANSFORMER_NORM_EPSILON, self.dtype, name="norm")(y)
+        y = dense(inner, self.dtype, "in")(y)
+        y = rearrange(y, "b f n c -> (b n) f c")
+        y = TransformerLayer(self.heads, self.head_size, self.dtype, self.attention, name="layer")(y)
+        y = rearrange(y, "(b h w) f c -> b f h w c", b=batch, h=height, w=width)
+        return x + dense(channels, self.dtype, "out", zero=True)(y)
+
+
+class Downsample(nn.Module):
+    """Halves height and width by a strided convolution, padded by 1 on both sides."""
+
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B F h w C"]) -> Float[Array, "B F h2 w2 C"]:
+        """Map `[B, F, h, w, C]` to `[B, F, h/2, w/2, C]`."""
+        y = conv3x3(x.shape[-1], self.dtype, "conv", stride=2)(rearrange(x, "b f h w c -> (b f) h w c"))
+        return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+class Upsample(nn.Module):
+    """Doubles height and width: nearest neighbour, then a convolution."""
+
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B F h w C"]) -> Float[Array, "B F h2 w2 C"]:
+        """Map `[B, F, h, w, C]` to `[B, F, 2h, 2w, C]`."""
+        batch, frames, height, width, channels = x.shape
+        y = x.reshape(batch * frames, height, width, channels)
+        y = jax.image.resize(y, (batch * frames, 2 * height, 2 * width, channels), "nearest")
+        y = conv3x3(channels, self.dtype, "conv")(y)
+        return y.reshape(batch, frames, 2 * height, 2 * width, channels)

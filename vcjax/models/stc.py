@@ -1,0 +1,93 @@
+"""STC-encoders: spatio-temporal condition encoders, one for each map condition (arXiv 2306.02018, section 3.2).
+
+A map of any size becomes 8 channels at the size of the latent; the outputs of all conditions are added, and the
+sum goes beside the noisy latent. Nothing here depends on the timestep, so it runs once a clip.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax.typing import Dtype
+from jaxtyping import Array, Float
+
+from vcjax.models.layers import Attention, conv3x3, dense, exact_gelu, layer_norm
+
+FEED_FORWARD = 4
+POOLED = (
+    4  # the convolved map is pooled to this many times the latent's size; two strided convolutions follow
+)
+
+
+class STCEncoder(nn.Module):
+    """Encoder of one map condition.
+
+    Attributes:
+        features: channels of the output.
+        heads: attention heads along the frames, each `features` wide.
+        temporal: False leaves the layer along the frames out (an ablation of the paper, section 4.3).
+        dropout: rate in the temporal layer, in training.
+        dtype: compute type.
+        zero: start with an output of exactly zero, so that a trained model can take the encoder on unchanged.
+    """
+
+    features: int = 8
+    heads: int = 2
+    temporal: bool = True
+    dropout: float = 0.05
+    dtype: Dtype = jnp.float32
+    zero: bool = False
+
+    @nn.compact
+    def __call__(
+        self, condition: Float[Array, "B F H W C"], size: tuple[int, int], *, deterministic: bool = True
+    ) -> Float[Array, "B F h w D"]:
+        """Encode a map to `size`, the latent's height and width. Returns float32."""
+        batch, frames = condition.shape[:2]
+        x = rearrange(condition, "b f h w c -> (b f) h w c").astype(self.dtype)
+        x = nn.silu(conv3x3(4 * self.features, self.dtype, "conv_0")(x))
+        x = adaptive_average_pool(x, (POOLED * size[0], POOLED * size[1]))
+        x = nn.silu(conv3x3(4 * self.features, self.dtype, "conv_1", stride=2)(x))
+        x = conv3x3(self.features, self.dtype, "conv_2", stride=2, zero=self.zero)(x)
+        if self.temporal:
+            x = rearrange(x, "(b f) h w c -> (b h w) f c", b=batch)
+            x = self._across_frames(x, deterministic)
+            x = rearrange(x, "(b h w) f c -> b f h w c", b=batch, h=size[0])
+        return x.reshape(batch, frames, *size, self.features).astype(jnp.float32)
+
+    def _across_frames(self, x: Array, deterministic: bool) -> Array:
+        y = layer_norm(self.dtype, "norm")(x)
+        attention = Attention(
+            self.heads, self.features, self.dropout, self.dtype, "plain", self.zero, name="attention"
+        )
+        x = x + attention(y, deterministic=deterministic)
+        y = exact_gelu(dense(FEED_FORWARD * self.features, self.dtype, "hidden")(x))
+        y = nn.Dropout(self.dropout)(y, deterministic=deterministic)
+        return x + dense(self.features, self.dtype, "out", zero=self.zero)(y)
+
+
+def adaptive_average_pool(x: Float[Array, "N H W C"], size: tuple[int, int]) -> Float[Array, "N h w C"]:
+    """Average pooling to a given size, larger or smaller: cell i covers floor(i H/h) to ceil((i+1) H/h).
+
+    The cells are those of PyTorch's AdaptiveAvgPool2d, overlapping where the sizes do not divide. Equal sizes cost
+    nothing, whole factors a windowed mean, all others two small matrix products.
+    """
+    height, width = x.shape[1:3]
+    if (height, width) == size:
+        return x
+    if height % size[0] == 0 and width % size[1] == 0:
+        window = (height // size[0], width // size[1])
+        return nn.avg_pool(x, window, strides=window)
+    rows, columns = _pooling(height, size[0]), _pooling(width, size[1])
+    return jnp.einsum("ih,nhwc,jw->nijc", rows, x, columns, precision=jax.lax.Precision.HIGHEST).astype(
+        x.dtype
+    )
+
+
+def _pooling(length: int, cells: int) -> Array:
+    """`[cells, length]`: the weight of each sample in each cell."""
+    start = jnp.arange(cells) * length // cells
+    end = -(-(jnp.arange(1, cells + 1) * length) // cells)
+    position = jnp.arange(length)
+    inside = (position >= start[:, None]) & (position < end[:, None])
+    return inside / (end - start)[:, None]

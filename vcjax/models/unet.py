@@ -1,0 +1,168 @@
+"""The 3D UNet: predicts the noise (or the velocity) of a latent clip, given summed maps and tokens.
+
+FACTS of the released network: arXiv 2306.02018, section 3.3, and its published weights; they are the defaults.
+"""
+
+import math
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from flax.typing import Dtype
+from jaxtyping import Array, Bool, Float, Real
+
+from vcjax.errors import BadInput
+from vcjax.models.attention import Implementation
+from vcjax.models.blocks import Downsample, ResidualBlock, SpatialTransformer, TemporalTransformer, Upsample
+from vcjax.models.layers import GroupNorm, conv3x3, dense
+
+Rematerialised = Literal["residual", "spatial", "temporal"]
+
+
+class UNet(nn.Module):
+    """The denoiser of VideoComposer. Height and width must be divisible by 2 at every level but the last.
+
+    ```python
+    unet = UNet()                                                     # the released size
+    params = unet.init(key, z, t, maps, tokens, mask)
+    out = unet.apply(params, z, t, maps, tokens, mask)                # [B, F, h, w, latent_channels]
+    ```
+
+    Attributes:
+        width: channels of the first level.
+        multipliers: width of each level, in units of `width`.
+        blocks: residual blocks a level on the way down (one more on the way up).
+        attention_levels: which levels have transformers; the middle always has.
+        head_size: channels of an attention head.
+        entry_heads: heads of the temporal transformer behind the first convolution.
+        latent_channels: channels of the latent, in and out.
+        groups: groups of every group norm.
+        dropout: rate inside residual blocks and temporal convolutions, in training.
+        dtype: compute type; parameters, norms and softmax stay float32.
+        attention: see `vcjax.models.attention.attend`.
+        rematerialised: kinds of block whose activations are recomputed in the backward pass.
+    """
+
+    width: int = 320
+    multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    blocks: int = 2
+    attention_levels: tuple[int, ...] = (0, 1, 2)
+    head_size: int = 64
+    entry_heads: int = 8
+    latent_channels: int = 4
+    groups: int = 32
+    dropout: float = 0.1
+    dtype: Dtype = jnp.float32
+    attention: Implementation = "auto"
+    rematerialised: tuple[Rematerialised, ...] = ()
+
+    @nn.compact
+    def __call__(
+        self,
+        z: Float[Array, "B F h w c"],
+        t: Real[Array, "B"],
+        maps: Float[Array, "B F h w m"],
+        tokens: Float[Array, "B L D"],
+        mask: Bool[Array, "B L"],
+        *,
+        temporal: bool = True,
+        deterministic: bool = True,
+    ) -> Float[Array, "B F h w c"]:
+        """Predict from the noisy latent `z` at timestep `t` what the objective asks for.
+
+        Args:
+            z: noisy latents.
+            t: timesteps in [0, 1000), not rescaled.
+            maps: the sum of the STC-encoders' outputs; zeros where there is no map.
+            tokens: text and style tokens.
+            mask: which tokens are there.
+            temporal: False skips every temporal layer, for training on images; frames are then independent.
+            deterministic: False switches dropout on and needs an rng named "dropout".
+
+        Returns:
+            float32, of the shape of `z`.
+        """
+        self._check_size(z.shape)
+        x = jnp.concatenate([z.astype(self.dtype), maps.astype(self.dtype)], -1)
+        tokens = tokens.astype(self.dtype)
+        time = self._embed_time(t)
+
+        def residual(x: Array, features: int, name: str) -> Array:
+            block = self._kind(ResidualBlock, "residual", static=(3, 4))
+            return block(features, self.groups, self.dropout, self.dtype, name=name)(
+                x, time, temporal, deterministic
+            )
+
+        def attentions(x: Array, prefix: str) -> Array:
+            spatial = self._kind(SpatialTransformer, "spatial")
+            x = spatial(self.head_size, self.groups, self.dtype, self.attention, name=f"{prefix}_spatial")(
+                x, tokens, mask
+            )
+            return across_frames(x, x.shape[-1] // self.head_size, f"{prefix}_temporal")
+
+        def across_frames(x: Array, heads: int, name: str) -> Array:
+            if not temporal:
+                return x
+            block = self._kind(TemporalTransformer, "temporal")
+            return block(heads, self.head_size, self.groups, self.dtype, self.attention, name=name)(x)
+
+        x = conv3x3(self.width, self.dtype, "entry_conv")(x.reshape(-1, *x.shape[2:]))
+        x = x.reshape(*z.shape[:-1], self.width)
+        x = across_frames(x, self.entry_heads, "entry_temporal")
+
+        last = len(self.multipliers) - 1
+        skips = [x]
+        for level, multiplier in enumerate(self.multipliers):
+            for i in range(self.blocks):
+                x = residual(x, self.width * multiplier, f"down_{level}_{i}_residual")
+                if level in self.attention_levels:
+                    x = attentions(x, f"down_{level}_{i}")
+                skips.append(x)
+            if level < last:
+                x = Downsample(self.dtype, name=f"down_{level}_sample")(x)
+                skips.append(x)
+
+        x = residual(x, x.shape[-1], "middle_0_residual")
+        x = attentions(x, "middle")
+        x = residual(x, x.shape[-1], "middle_1_residual")
+
+        for level, multiplier in reversed(list(enumerate(self.multipliers))):
+            for i in range(self.blocks + 1):
+                x = jnp.concatenate([x, skips.pop()], -1)
+                x = residual(x, self.width * multiplier, f"up_{level}_{i}_residual")
+                if level in self.attention_levels:
+                    x = attentions(x, f"up_{level}_{i}")
+            if level > 0:
+                x = Upsample(self.dtype, name=f"up_{level}_sample")(x)
+
+        x = x.reshape(-1, *x.shape[2:])
+        x = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="head_norm")(x))
+        x = conv3x3(self.latent_channels, self.dtype, "head_conv", zero=True)(x)
+        return x.reshape(z.shape).astype(jnp.float32)
+
+    def _kind(self, block: type[nn.Module], kind: Rematerialised, static: tuple[int, ...] = ()):
+        if kind in self.rematerialised:
+            return nn.remat(block, static_argnums=static)
+        return block
+
+    def _embed_time(self, t: Array) -> Array:
+        """Sinusoids of the timestep (cosines first), then two layers; 4 x width."""
+        embedding = sinusoids(t, self.width).astype(self.dtype)
+        embedding = nn.silu(dense(4 * self.width, self.dtype, "time_0")(embedding))
+        return dense(4 * self.width, self.dtype, "time_1")(embedding)
+
+    def _check_size(self, shape: tuple[int, ...]) -> None:
+        factor = 2 ** (len(self.multipliers) - 1)
+        if shape[2] % factor or shape[3] % factor:
+            raise BadInput(
+                f"latents of {shape[2]}x{shape[3]} cannot be halved {len(self.multipliers) - 1} times: "
+                f"height and width must be multiples of {factor}"
+            )
+
+
+def sinusoids(t: Real[Array, "B"], width: int) -> Float[Array, "B width"]:
+    """cos(t f_i) then sin(t f_i) with f_i = 10000^(-i / (width/2)), in float32 (DDPM, appendix B)."""
+    half = width // 2
+    frequencies = jnp.exp(-math.log(10_000) / half * jnp.arange(half, dtype=jnp.float32))
+    angles = t.astype(jnp.float32)[:, None] * frequencies
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)

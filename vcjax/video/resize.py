@@ -1,0 +1,120 @@
+"""Resizing to cover a target and cropping its centre, with the rounding that the released model was trained with.
+
+The rules differ by what is made of the frame (VideoComposer's released configuration): see `resize_crop` for pictures
+and `resize_crop_field` for motion.
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+from vcjax.errors import BadInput
+
+
+def resize_crop(
+    frames: UInt8[np.ndarray, "F H W C"], height: int, width: int, *, rule: Literal["latent", "map"]
+) -> UInt8[np.ndarray, "F {height} {width} C"]:
+    """Resize frames to cover `height` x `width` and crop the centre, as Pillow does it.
+
+    ```python
+    resize_crop(clip.frames, 256, 256, rule="latent")    # for the autoencoder
+    resize_crop(clip.frames, 384, 384, rule="map")       # for depth, sketch, image and mask
+    ```
+
+    Args:
+        frames: pictures with any number of channels, each treated by itself.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
+        rule: "latent" halves by box filter while the frame is at least twice the target, then resizes bicubically
+            and rounds the long side (also the rule for style at 224); "map" resizes bicubically in one go and
+            truncates the long side. Both floor the offset of the crop.
+
+    Returns:
+        The resized frames; the same array where nothing is to do.
+
+    Raises:
+        BadInput: a target below one pixel.
+    """
+    _check_target(height, width)
+    if frames.shape[1:3] == (height, width):
+        return frames
+    result = np.empty((len(frames), height, width, frames.shape[3]), np.uint8)
+    for target, frame in zip(result, frames, strict=True):
+        for channel in range(frame.shape[2]):
+            image = Image.fromarray(np.ascontiguousarray(frame[..., channel]))
+            target[..., channel] = np.asarray(_resize_crop_image(image, height, width, rule))
+    return result
+
+
+def resize_crop_field(
+    field: Float32[np.ndarray, "F H W C"], height: int, width: int
+) -> Float32[np.ndarray, "F {height} {width} C"]:
+    """Resize a field of vectors bilinearly, without anti-aliasing, and crop its centre; values are not rescaled.
+
+    Half-pixel centres as `torch.nn.functional.interpolate(..., align_corners=False)`; the long side is truncated and
+    the offset of the crop is half of the rest rounded to even, as torchvision's `CenterCrop`.
+
+    ```python
+    resize_crop_field(motion, 256, 256)     # [16, 360, 640, 2] -> [16, 256, 256, 2], columns 100 to 355 of 455
+    ```
+
+    Args:
+        field: the field, for example motion in pixels.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
+
+    Raises:
+        BadInput: a target below one pixel.
+    """
+    _check_target(height, width)
+    full_height, full_width = _cover_truncated(field.shape[1], field.shape[2], height, width)
+    for axis, full, size in ((1, full_height, height), (2, full_width, width)):
+        below, above, weight = _bilinear_taps(field.shape[axis], full, size)
+        weight = np.expand_dims(
+            weight, tuple(range(1, field.ndim - axis))
+        )  # along `axis`, the same for all others
+        field = field.take(below, axis) * (1 - weight) + field.take(above, axis) * weight
+    return field
+
+
+def _check_target(height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise BadInput(f"the size to resize to must be at least 1x1 pixels, not {height}x{width}")
+
+
+def _resize_crop_image(
+    image: Image.Image, height: int, width: int, rule: Literal["latent", "map"]
+) -> Image.Image:
+    if rule == "latent":
+        while image.height >= 2 * height and image.width >= 2 * width:
+            image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+        full_height, full_width = _cover_rounded(image.height, image.width, height, width)
+    else:
+        full_height, full_width = _cover_truncated(image.height, image.width, height, width)
+    image = image.resize((full_width, full_height), Image.Resampling.BICUBIC)
+    left, top = (full_width - width) // 2, (full_height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def _cover_rounded(height: int, width: int, target_height: int, target_width: int) -> tuple[int, int]:
+    """Size that covers the target with the shape of the frame, its long side rounded."""
+    scale = max(target_height / height, target_width / width)
+    return round(scale * height), round(scale * width)
+
+
+def _cover_truncated(height: int, width: int, target_height: int, target_width: int) -> tuple[int, int]:
+    """Size that covers the target with the shape of the frame, its long side truncated."""
+    if target_height * width >= target_width * height:
+        return target_height, target_height * width // height
+    return target_width * height // width, target_width
+
+
+def _bilinear_taps(length: int, full: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For the `size` middle ones of `full` samples over `length` values: both neighbours and the upper one's weight."""
+    first = round((full - size) / 2)
+    position = (np.arange(first, first + size) + 0.5) * (length / full) - 0.5
+    position = position.clip(0, length - 1)
+    below = position.astype(np.intp)
+    return below, np.minimum(below + 1, length - 1), (position - below).astype(np.float32)

@@ -1,0 +1,1 @@
+"""A model on disk: layout, reading and writing, conversion from and to PyTorch."""

@@ -1,0 +1,138 @@
+"""The networks that a model is made of: which module each component is, and the shapes of its parameters."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vcjax.errors import BadInput
+from vcjax.models.autoencoder import Autoencoder
+from vcjax.models.clip import TextTower
+from vcjax.models.stc import POOLED, STCEncoder
+from vcjax.models.tokens import TokenEncoder
+from vcjax.models.unet import UNet
+from vcjax.weights.trees import Tree
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Networks:
+    """All networks of a model, without their parameters. The defaults are the released sizes.
+
+    Attributes:
+        unet: the denoiser.
+        stc: the condition encoder; one set of parameters for each map condition.
+        tokens: text and style to tokens.
+        autoencoder: images to latents and back.
+        text: CLIP's text tower.
+    """
+
+    unet: UNet = dataclasses.field(default_factory=UNet)
+    stc: STCEncoder = dataclasses.field(default_factory=STCEncoder)
+    tokens: TokenEncoder = dataclasses.field(default_factory=TokenEncoder)
+    autoencoder: Autoencoder = dataclasses.field(default_factory=Autoencoder)
+    text: TextTower = dataclasses.field(default_factory=TextTower)
+
+    def with_dtype(self, dtype: Any) -> "Networks":
+        """The same networks computing in another type."""
+        modules: dict[str, Any] = {name: module.clone(dtype=dtype) for name, module in _modules(self).items()}
+        return Networks(**modules)
+
+    def shapes(self, channels: Mapping[str, int], vectors: Mapping[str, int]) -> dict[str, Tree]:
+        """Parameter shapes of every component, as trees of `jax.ShapeDtypeStruct`; nothing is computed.
+
+        Args:
+            channels: channels of each map condition, by name; `stc` has an encoder for each.
+            vectors: width of each vector condition (style), by name; `tokens` has an MLP for each.
+        """
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        rows = _array(1, self.text.length, self.text.width)
+        embeddings = {"text": rows, **{name: _array(1, width) for name, width in vectors.items()}}
+        present = {name: _array(1, dtype=bool) for name in embeddings}
+        side = 2 ** (len(self.unet.multipliers) - 1)
+        latent = (1, 1, side, side)
+        factor = self.autoencoder.factor
+
+        def parameters(module: nn.Module, *inputs: Any) -> Tree:
+            return jax.eval_shape(module.init, key, *inputs)["params"]
+
+        def encoder(count: int) -> Tree:
+            map_ = _array(1, 1, POOLED * side, POOLED * side, count)
+            return jax.eval_shape(lambda k, x: self.stc.init(k, x, (side, side)), key, map_)["params"]
+
+        return {
+            "unet": parameters(
+                self.unet,
+                _array(*latent, self.unet.latent_channels),
+                _array(1),
+                _array(*latent, self.stc.features),
+                rows,
+                _array(1, self.text.length, dtype=bool),
+            ),
+            "stc": {name: encoder(count) for name, count in channels.items()},
+            "tokens": parameters(self.tokens, embeddings, present) if vectors else {},
+            "autoencoder": parameters(self.autoencoder, _array(1, factor, factor, 3)),
+            "text": parameters(self.text, _array(1, self.text.length, dtype=jnp.int32)),
+        }
+
+
+def networks_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Networks:
+    """Networks from a model's configuration, `{component: {field: value}}`.
+
+    Raises:
+        BadInput: an unknown component, or a field that its module does not have.
+    """
+    modules = _modules(Networks())
+    for name in settings:
+        if name not in modules:
+            raise BadInput(f"unknown component {name!r}: a model is made of {', '.join(modules)}")
+    chosen: dict[str, Any] = {name: _module(name, type(modules[name]), f) for name, f in settings.items()}
+    return Networks(**chosen)
+
+
+def settings_of(networks: Networks) -> dict[str, dict[str, Any]]:
+    """The inverse of `networks_from_settings`, without what only this run decides (compute type and the like)."""
+    run = {"parent", "name", "dtype", "attention", "rematerialised"}
+    return {
+        name: {f.name: getattr(module, f.name) for f in dataclasses.fields(module) if f.name not in run}
+        for name, module in _modules(networks).items()
+    }
+
+
+def _modules(networks: Networks) -> dict[str, nn.Module]:
+    return {field.name: getattr(networks, field.name) for field in dataclasses.fields(networks)}
+
+
+def _module(name: str, family: type[nn.Module], fields: Mapping[str, Any]) -> nn.Module:
+    known = [f.name for f in dataclasses.fields(family) if f.name not in ("parent", "name")]
+    for field in fields:
+        if field not in known:
+            raise BadInput(f"component {name} has no setting {field!r}: it has {', '.join(known)}")
+    return family(**{f: tuple(v) if isinstance(v, list) else v for f, v in fields.items()})
+
+
+def _array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def random_parameters(shapes: Tree, seed: int) -> Tree:
+    """Random float32 parameters, none of them zero: for comparisons, benchmarks, and models not trained yet.
+
+    Kernels are normal with deviation 1 / sqrt(inputs), so that activations keep their size; scales are near 1, biases
+    near 0. Even the layers that training starts at zero are random. A tensor depends on the seed and on its place in
+    the tree's order alone.
+    """
+    leaves, structure = jax.tree.flatten_with_path(shapes)
+    rngs = np.random.default_rng(seed).spawn(len(leaves))
+
+    def draw(path: tuple[Any, ...], shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        x = rng.standard_normal(shape, np.float32)
+        if path[-1].key == "kernel":
+            return x / np.sqrt(np.prod(shape[:-1], dtype=np.float32))
+        return 1 + 0.1 * x if path[-1].key == "scale" else 0.1 * x
+
+    drawn = [draw(path, leaf.shape, rng) for (path, leaf), rng in zip(leaves, rngs, strict=True)]
+    return jax.tree.unflatten(structure, drawn)
