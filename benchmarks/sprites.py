@@ -2,8 +2,8 @@
 
     python benchmarks/sprites.py
 
-Best of some runs on an otherwise idle machine. `batch` renders all clips of a batch at once (vmap); one after the
-other (`lax.map`) stands beside it as the reason why.
+Best of some runs; the machine should be idle. `sprites.batch` renders all clips of a batch at once (vmap); the same
+one after the other (`lax.map`) stands beside it.
 """
 
 import time

@@ -26,7 +26,11 @@ def seconds(arguments: list[str], cache: Path) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache, out = Path(folder) / "cache", str(Path(folder) / "out.mp4")
-        rows: dict[str, list[float]] = {"import jax": [], "generate, cold cache": [], "generate, warm cache": []}
+        rows: dict[str, list[float]] = {
+            "import jax": [],
+            "generate, cold cache": [],
+            "generate, warm cache": [],
+        }
         for _ in range(RUNS):  # interleaved, so that a noisy minute falls on all rows
             shutil.rmtree(cache, ignore_errors=True)
             rows["import jax"].append(seconds(["-c", "import jax"], cache))

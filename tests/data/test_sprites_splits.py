@@ -8,7 +8,7 @@ import pytest
 from vcjax.data import sprites
 from vcjax.errors import BadInput
 
-MANY = 8192
+MANY = 4096
 ALL = len(sprites.SHAPES) * len(sprites.COLOURS) * len(sprites.DIRECTIONS)
 
 
