@@ -3,6 +3,7 @@
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +44,7 @@ def main(out: Path) -> None:
     }
     print(f"footage: {text!r}")
     for name, given in tasks.items():
-        maps = composer.read(given, shape)
+        maps: dict[str, Any] = composer.read(given, shape)
         result = composer(text=text, **maps)
         columns = {"footage": footage.frames, **composer.preview(maps, shape), "result": result.frames}
         side_by_side(columns, shape.fps).save(out / f"{name}.mp4")
