@@ -1,4 +1,4 @@
-"""The command line: `vcjax generate` and `vcjax extract`. Options for conditions come from the catalogue."""
+"""The command line: `vcjax generate`, `vcjax extract` and `vcjax convert`. Options for conditions come from the catalogue."""
 
 import contextlib
 import inspect
@@ -146,6 +146,44 @@ def extract(
                 console.print(
                     f"not extracted: {name}, since this model has no {' or '.join(condition.networks)} network"
                 )
+
+
+@app.command()
+def convert(
+    out: Annotated[Path, typer.Option(help="Model folder to make, or to complete.")] = Path(
+        "models/videocomposer"
+    ),
+    unet: Annotated[Path | None, typer.Option(help="non_ema_228000.pth.", show_default=False)] = None,
+    autoencoder: Annotated[
+        Path | None,
+        typer.Option(help="v2-1_512-ema-pruned.ckpt, or its autoencoder from diffusers.", show_default=False),
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(help="open_clip_pytorch_model.bin, or the same from transformers.", show_default=False),
+    ] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="CLIP's bpe_simple_vocab_16e6.txt.gz.", show_default=False)
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Type to store weights in: float32 or bfloat16.")] = "float32",
+) -> None:
+    """Make a model folder from the released PyTorch files, all at once or one after another.
+
+    Nothing in the files is run, and PyTorch is not needed.
+    """
+    from vcjax.conditions.tokenizer import byte_pair_tokenizer, merges_of_file
+    from vcjax.weights.convert import released
+
+    if (unet, autoencoder, text, vocabulary) == (None,) * 4:
+        raise BadInput("nothing to convert: give --unet, --autoencoder, --text or --vocabulary")
+    tokenizer = None if vocabulary is None else byte_pair_tokenizer(merges_of_file(vocabulary))
+    config = released.convert(
+        out, unet=unet, autoencoder=autoencoder, text=text, tokenizer=tokenizer, dtype=dtype
+    )
+    print(out)
+    missing = [name for name in ("unet", "autoencoder", "text") if name not in config["files"]]
+    if missing:
+        console.print(f"still missing: {', '.join(missing)}")
 
 
 def _register_generate() -> None:

@@ -20,7 +20,7 @@ from vcjax.errors import BadInput
 from vcjax.models.autoencoder import Autoencoder
 from vcjax.models.unet import UNet
 from vcjax.video.clip import Clip
-from vcjax.weights.networks import Networks
+from vcjax.weights.networks import Networks, apply
 from vcjax.weights.trees import Tree
 
 STEPS_A_CALL = 5  # rows of the one compiled scan; progress is told between its calls
@@ -269,19 +269,19 @@ class Composer:
 @partial(jax.jit, static_argnums=0)
 def encode_text(tower: Any, parameters: Tree, ids: Array) -> Array:
     """Hidden states of token ids."""
-    return tower.apply({"params": parameters}, ids)
+    return apply(tower, parameters, ids)
 
 
 @partial(jax.jit, static_argnums=0)
 def encode_tokens(encoder: Any, parameters: Tree, embeddings: Tree, present: Tree) -> tuple[Array, Array]:
     """Tokens and their key mask."""
-    return encoder.apply({"params": parameters}, embeddings, present)
+    return apply(encoder, parameters, embeddings, present)
 
 
 @partial(jax.jit, static_argnums=(0, 3))
 def encode_map(stc: Any, parameters: Tree, condition: Array, size: tuple[int, int]) -> Array:
     """One map condition at the latent's size. A still is encoded once: equal frames have equal encodings."""
-    return stc.apply({"params": parameters}, condition, size)
+    return apply(stc, parameters, condition, size)
 
 
 @jax.jit
@@ -304,8 +304,8 @@ def take_steps(
 ) -> Array:
     """A chunk of the trajectory; two rows of `maps` and `tokens` a clip are the two branches of guidance."""
 
-    def denoise(z: Array, t: Array) -> Any:
-        return unet.apply({"params": parameters}, z, t, maps, tokens, mask)
+    def denoise(z: Array, t: Array) -> Array:
+        return apply(unet, parameters, z, t, maps, tokens, mask)
 
     two_branches = maps.shape[0] == 2 * z.shape[0]
     return sample(guided(denoise, guidance) if two_branches else denoise, z, rows, key)
@@ -319,7 +319,7 @@ def decode(autoencoder: Autoencoder, parameters: Tree, latents: Array) -> UInt8[
     at_once = min(frames, max(1, DECODED_AT_ONCE // pixels))
 
     def one(latent: Array) -> Array:
-        return autoencoder.apply({"params": parameters}, latent[None], method="decode")[0]
+        return apply(autoencoder, parameters, latent[None], method="decode")[0]
 
     images = jax.lax.map(one, latents, batch_size=at_once)
     return (jnp.clip(images * 0.5 + 0.5, 0, 1) * 255).round().astype(jnp.uint8)

@@ -1,6 +1,13 @@
 import pytest
 
-from vcjax.conditions.tokenizer import Tokenizer, byte_letters, byte_pair_tokenizer, clean, merges_of
+from vcjax.conditions.tokenizer import (
+    Tokenizer,
+    byte_letters,
+    byte_pair_tokenizer,
+    clean,
+    merges_of,
+    merges_of_file,
+)
 from vcjax.errors import BadInput
 
 WORDS = ["star", "tar", "red", "moving", "a", "art"]
@@ -46,3 +53,23 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(BadInput, match=r"tokenizer.json is not a tokenizer file"):
         Tokenizer(tmp_path / "tokenizer.json", length=8)
+
+
+def test_a_special_token_in_a_text_counts_only_where_it_is_a_piece_of_its_own(tokenizer):
+    """As in the original, whose pattern takes all punctuation that stands together."""
+    start, end = tokenizer("")[:2]
+    assert tokenizer("<end_of_text>").tolist() == [start, end, end, 0, 0, 0, 0, 0]
+    assert tokenizer("red<END_OF_TEXT>")[2] == end
+    assert end not in tokenizer("!<end_of_text> red")[:7]
+
+
+def test_a_vocabulary_that_is_not_clips_is_refused(tmp_path):
+    (tmp_path / "words.txt").write_text("#version: 0.2\na b\n")
+    (tmp_path / "words.txt.gz").write_bytes(b"not gzip")
+    for name, match in (
+        ("words.txt", "is not CLIP's"),
+        ("words.txt.gz", "cannot be read"),
+        ("no", "No such"),
+    ):
+        with pytest.raises(BadInput, match=match):
+            merges_of_file(tmp_path / name)

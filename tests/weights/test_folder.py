@@ -5,11 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from vcjax.errors import BadInput
 from vcjax.files import replacing
 from vcjax.weights.folder import read_component, read_config, write_component, write_config
 from vcjax.weights.networks import Networks, networks_from_settings, random_parameters, settings_of
+from vcjax.weights.safetensors_files import TYPES, forget, map_tensors, write_tensors
 from vcjax.weights.trees import first_difference, flatten, unflatten
 
 TREE = {
@@ -122,3 +124,50 @@ def test_random_parameters_are_repeatable_and_none_is_zero():
     assert not np.array_equal(first["b"]["bias"], other["b"]["bias"])
     assert all(leaf.all() for leaf in jax.tree.leaves(first))
     np.testing.assert_allclose(first["a"]["kernel"].std() * np.sqrt(72), 1, atol=0.1)
+
+
+def test_tensors_of_every_type_and_shape_are_mapped_as_they_were_written(tmp_path):
+    rng = np.random.default_rng(0)
+    tensors = {
+        f"{dtype}_{len(shape)}": rng.integers(0, 2, shape).astype(dtype)
+        for dtype in TYPES
+        for shape in ((), (0, 3), (5,), (2, 3, 4))
+    }
+    tensors["view"] = rng.standard_normal((4, 6))[::2].T  # laid out anew as it is written
+    write_tensors(tmp_path / "x.safetensors", tensors)
+    mapped, mapping = map_tensors(tmp_path / "x.safetensors")
+    library = load_file(tmp_path / "x.safetensors")
+    assert mapped.keys() == library.keys() == tensors.keys()
+    for name, x in tensors.items():
+        for read in (mapped[name], library[name]):
+            assert (read.dtype, read.shape) == (x.dtype, x.shape)
+            np.testing.assert_array_equal(read, x)
+    forget(mapping)
+    np.testing.assert_array_equal(mapped["view"], tensors["view"])  # it can be read again
+
+
+def test_what_the_library_writes_is_mapped(tmp_path):
+    save_file({"a": np.float32([[1, 2]])}, tmp_path / "x.safetensors", metadata={"made": "by a library"})
+    tensors, _ = map_tensors(tmp_path / "x.safetensors")
+    assert {name: x.tolist() for name, x in tensors.items()} == {"a": [[1, 2]]}
+
+
+def test_a_damaged_safetensors_file_is_read_or_refused_but_never_anything_else(tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": np.zeros((2, 3), np.float32), "b": np.zeros(4)})
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for length in range(1, len(data)):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match=r"\w"):
+            map_tensors(path)
+    for _ in range(500):
+        damaged = bytearray(data)
+        damaged[rng.integers(len(data))] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            map_tensors(path)
+        except ValueError:
+            refused += 1
+    assert refused > 100

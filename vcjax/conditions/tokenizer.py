@@ -1,9 +1,13 @@
 """CLIP's byte-pair tokenizer with OpenCLIP's cleaning and padding, from a local `tokenizer.json`."""
 
+import gzip
 import html
-from collections.abc import Iterable
+import itertools
+import zlib
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
@@ -13,8 +17,10 @@ from vcjax.errors import BadInput
 START, END = "<start_of_text>", "<end_of_text>"
 PADDING = 0
 END_OF_WORD = "</w>"
-# Contractions, words, single digits, and runs of anything else; whitespace only separates.
-PIECES = rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+"
+MERGES = 49_408 - 2 * 256 - 2  # of CLIP's vocabulary
+# Contractions, words, single digits, and runs of anything else; whitespace only separates. Letter case is ignored, as
+# the original does: that is heard only where lowering a text leaves a letter such as the long s.
+PIECES = rf"(?i){START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+"
 
 
 class Tokenizer:
@@ -38,15 +44,23 @@ class Tokenizer:
         except Exception as error:  # the library raises plain Exception, for any damage
             raise BadInput(f"{path} is not a tokenizer file: {error}") from error
         self._length = length
-        self._start, self._end = (self._pieces.token_to_id(token) for token in (START, END))
+        self._special: dict[str, Any] = {token: self._pieces.token_to_id(token) for token in (START, END)}
+        self._start, self._end = self._special.values()
 
     def __call__(self, text: str) -> Int32[np.ndarray, "T"]:
         """Ids of one text."""
-        pieces = self._pieces.encode(clean(text), add_special_tokens=False).ids
-        ids = [self._start, *pieces, self._end]
+        ids = [self._start, *self._ids(clean(text)), self._end]
         if len(ids) > self._length:
             ids = [*ids[: self._length - 1], self._end]
         return np.asarray(ids + [PADDING] * (self._length - len(ids)), np.int32)
+
+    def _ids(self, text: str) -> Iterator[int]:
+        """Ids of a cleaned text. A special token counts only where it is a piece of its own, not behind punctuation."""
+        for piece, _ in self._pieces.pre_tokenizer.pre_tokenize_str(text):
+            if piece in self._special:
+                yield self._special[piece]
+            else:
+                yield from (token.id for token in self._pieces.model.tokenize(piece))
 
 
 def clean(text: str) -> str:
@@ -92,6 +106,29 @@ def byte_pair_tokenizer(merges: Iterable[tuple[str, str]]) -> str:
         [AddedToken(token, special=True, normalized=False) for token in (START, END)]
     )
     return tokenizer.to_str(pretty=False)
+
+
+def merges_of_file(path: Path) -> list[tuple[str, str]]:
+    """CLIP's merges from its vocabulary file, `bpe_simple_vocab_16e6.txt.gz` (or the same unpacked).
+
+    The file holds more merges than CLIP's 49,408 ids have room for: the first line is a heading, and of the others
+    as many are used as are left beside the bytes and the two special tokens.
+
+    Raises:
+        BadInput: the file is missing, damaged or another.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            lines = [line.rstrip("\n") for line in itertools.islice(file, 1, MERGES + 1)]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read as CLIP's vocabulary: {error}") from error
+    merges = [
+        (first, second) for first, separator, second in (line.partition(" ") for line in lines) if separator
+    ]
+    if len(merges) != MERGES:
+        raise BadInput(f"{path} is not CLIP's vocabulary: give bpe_simple_vocab_16e6.txt.gz of OpenAI's CLIP")
+    return merges
 
 
 def byte_letters() -> list[str]:

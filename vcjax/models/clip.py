@@ -73,3 +73,48 @@ class TowerLayer(nn.Module):
         y = layer_norm(self.dtype, "norm_1")(x)
         y = exact_gelu(dense(FEED_FORWARD * width, self.dtype, "hidden_0")(y))
         return x + dense(width, self.dtype, "hidden_1")(y)
+
+
+class ImageTower(nn.Module):
+    """Pictures to embeddings: a vision transformer whose class token, behind its last norm, is projected.
+
+    Attributes:
+        size: height and width of the pictures.
+        patch: side of a patch.
+        width: channels.
+        layers: transformer layers.
+        heads: attention heads.
+        features: width of the embedding.
+        dtype: compute type.
+    """
+
+    size: int = 224
+    patch: int = 14
+    width: int = 1280
+    layers: int = 32
+    heads: int = 16
+    features: int = 1024
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, pictures: Float[Array, "B H W 3"]) -> Float[Array, "B E"]:
+        """Embeddings of pictures that are normalised already; not normalised themselves. float32."""
+        patches = nn.Conv(
+            self.width,
+            (self.patch, self.patch),
+            strides=(self.patch, self.patch),
+            padding="VALID",
+            use_bias=False,
+            dtype=self.dtype,
+            name="patches",
+        )(pictures.astype(self.dtype))
+        x = patches.reshape(patches.shape[0], -1, self.width)
+        start = nn.initializers.normal(self.width**-0.5)
+        token = self.param("class", start, (self.width,), jnp.float32).astype(self.dtype)
+        x = jnp.concatenate([jnp.broadcast_to(token, (x.shape[0], 1, self.width)), x], 1)
+        positions = self.param("positions", start, (x.shape[1], self.width), jnp.float32)
+        x = layer_norm(self.dtype, "norm_in")(x + positions.astype(self.dtype))
+        for i in range(self.layers):
+            x = TowerLayer(self.heads, causal=False, dtype=self.dtype, name=f"layer_{i}")(x)
+        x = layer_norm(self.dtype, "norm")(x[:, 0])
+        return dense(self.features, self.dtype, "project", use_bias=False)(x).astype(jnp.float32)

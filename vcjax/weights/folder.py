@@ -12,11 +12,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from vcjax.errors import BadInput
 from vcjax.files import replacing
-from vcjax.weights.safetensors_files import write_tensors
+from vcjax.weights.safetensors_files import forget, map_tensors, write_tensors
 from vcjax.weights.trees import Tree, flatten, unflatten
 
 FORMAT = 1
@@ -73,17 +72,16 @@ def read_component(
         raise BadInput(f"{folder} has no {component} network")
     path = folder / entry["file"]
     check_file(path, entry, verify=verify)
-    flat = {}
     try:
-        with safe_open(path, "numpy") as file:
-            for name in file.keys():  # noqa: SIM118 - not a dictionary
-                if name.startswith(prefixes):
-                    tensor = file.get_tensor(name)
-                    if dtype is not None and jax.numpy.issubdtype(tensor.dtype, jax.numpy.floating):
-                        tensor = tensor.astype(dtype, copy=False)
-                    flat[name] = place(tensor)
-    except (SafetensorError, OSError) as error:
+        tensors, mapping = map_tensors(path)
+    except (ValueError, OSError) as error:
         raise BadInput(f"{path} is damaged: {error}") from error
+    flat = {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefixes):
+            floating = jax.numpy.issubdtype(tensor.dtype, jax.numpy.floating)
+            flat[name] = place(np.array(tensor, dtype if floating else None))
+            forget(mapping)
     return unflatten(flat)
 
 

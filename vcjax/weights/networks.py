@@ -106,6 +106,11 @@ class _ToSize:
         return self.encoder.init(key, condition, self.size)
 
 
+def apply(module: nn.Module, parameters: Tree, *inputs: Any, **options: Any) -> Any:
+    """What a module answers with these parameters."""
+    return module.apply({"params": parameters}, *inputs, **options)
+
+
 def networks_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Networks:
     """Networks from a model's configuration, `{component: {field: value}}`.
 

@@ -1,6 +1,10 @@
-"""Safetensors files written tensor by tensor, so that a file may be far larger than the memory that writing it takes."""
+"""Safetensors files, memory-mapped to read and written tensor by tensor.
+
+Files may thus be far larger than the memory that reading a part of them, or converting and writing them, takes.
+"""
 
 import json
+import mmap
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +28,60 @@ TYPES = {
     np.dtype(np.uint8): "U8",
     np.dtype(np.bool_): "BOOL",
 }
+TYPES_BY_NAME = {name: dtype for dtype, name in TYPES.items()}
+LENGTH = struct.Struct("<Q")  # of the header, at the start of the file
+METADATA = "__metadata__"  # a header may hold remarks under this name
+
+
+def map_tensors(path: Path) -> tuple[dict[str, np.ndarray], mmap.mmap]:
+    """Tensors by name, as read-only views of the mapped file, and the mapping; nothing is read before it is used.
+
+    ```python
+    tensors, mapping = map_tensors(path)
+    for name, tensor in tensors.items():
+        use(np.array(tensor))
+        forget(mapping)     # what was read so far does not count as this process's memory any more
+    ```
+
+    Raises:
+        ValueError: the file is damaged or not a safetensors file.
+    """
+    with path.open("rb") as file:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    (length,) = LENGTH.unpack(mapping[: LENGTH.size].ljust(LENGTH.size, b"\0"))
+    first = LENGTH.size + length
+    if first > len(mapping):
+        raise ValueError(f"its header is cut short: {first} bytes of {len(mapping)}")
+    header = json.loads(mapping[LENGTH.size : first])
+    if not isinstance(header, dict):
+        raise ValueError("its header is not a table")
+    return {
+        name: _mapped(mapping, first, name, entry) for name, entry in header.items() if name != METADATA
+    }, mapping
+
+
+def _mapped(mapping: mmap.mmap, first: int, name: str, entry: Any) -> np.ndarray:
+    """One tensor, whose bytes are counted from `first`."""
+    try:
+        dtype, shape, (start, end) = (
+            TYPES_BY_NAME[entry["dtype"]],
+            tuple(entry["shape"]),
+            entry["data_offsets"],
+        )
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        inside = 0 <= start <= end <= len(mapping) - first and size == end - start
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its header does not describe {name}") from error
+    if not inside:
+        raise ValueError(f"{name} does not lie at bytes {start} to {end}")
+    data = np.frombuffer(mapping, np.uint8, size, first + start) if size else np.empty(0, np.uint8)
+    return data.view(dtype).reshape(shape)
+
+
+def forget(mapping: mmap.mmap) -> None:
+    """Give pages of a mapping that were read back to the system, where it can be told so; they can be read again."""
+    if hasattr(mapping, "madvise"):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], dtype: Any = None) -> None:
@@ -48,7 +106,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], dtype: Any = None) -> 
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with replacing(path) as unfinished, unfinished.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)))
+        file.write(LENGTH.pack(len(text)))
         file.write(text)
         for name in names:
             tensor = np.ascontiguousarray(np.asarray(tensors[name]), types[name])

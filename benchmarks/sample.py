@@ -1,0 +1,183 @@
+"""What a guided step costs, on the device at hand: seconds, compilation, memory, and share of the measured matrix rate.
+
+    python -m benchmarks.sample                 # tiny and full size, both compute types, beside the original if it can be
+    python -m benchmarks.sample --sizes tiny
+
+Each row runs in a process of its own, so that its peak memory is its own. A guided step is two branches as one batch;
+for the original (where PyTorch and its package are installed, see `make parity`) it is two forward passes. Weights are
+random. Floating-point operations are counted by the compiler in the program before it is optimised.
+"""
+
+import argparse
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+SIZES = ("tiny", "full")
+TYPES = ("float32", "bfloat16")
+MATRIX = 4096  # side of the square matrices whose product sets the rate
+REPEATS = {"tiny": 5, "full": 1}  # calls of the compiled program behind the first
+
+
+def main() -> None:
+    """Print a table, a row a process."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
+    parser.add_argument("--types", nargs="+", choices=TYPES, default=TYPES)
+    parser.add_argument("--row", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.row:
+        size, dtype = options.row
+        print(json.dumps(original() if dtype == "original" else ours(size, dtype)))
+        return
+    missing = [name for name in ("torch", "modelscope") if importlib.util.find_spec(name) is None]
+    # The original's group norms have 32 groups and its context 1024 channels: it cannot be as small as tiny.
+    sides = {"tiny": options.types, "full": (*options.types, *(() if missing else ("original",)))}
+    columns = (
+        "who",
+        "size",
+        "type",
+        "step s",
+        "clip s",
+        "compile s",
+        "programs",
+        "peak GB",
+        "TFLOP/s",
+        "of matrix rate",
+    )
+    print("| " + " | ".join(columns) + " |")
+    print("| " + " | ".join("---" for _ in columns) + " |")
+    for size in options.sizes:
+        for dtype in sides[size]:
+            command = [sys.executable, "-m", "benchmarks.sample", "--row", size, dtype]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            row = json.loads(done.stdout.splitlines()[-1])
+            print("| " + " | ".join(str(row.get(column, "")) for column in columns) + " |", flush=True)
+    if missing:
+        print(f"the original is left out: {' and '.join(missing)} not installed")
+
+
+def ours(size: str, dtype: str) -> dict[str, Any]:
+    """One chunk of the sampler's one program, `STEPS_A_CALL` rows of which `active` are taken."""
+    import jax
+    import jax.numpy as jnp
+
+    from vcjax import composer, load
+    from vcjax.diffusion.ddim import ddim_steps
+    from vcjax.diffusion.schedule import Schedule
+    from vcjax.weights.networks import Networks, apply
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    tiny = load("tiny")
+    networks = (tiny.networks if size == "tiny" else Networks()).with_dtype(jnp.dtype(dtype))
+    frames, side = (tiny.shape.frames, 8) if size == "tiny" else (16, 32)
+    steps = tiny.defaults.steps if size == "tiny" else 50
+    rate = matrix_rate(dtype)
+
+    unet = networks.unet
+    shapes = networks.shapes({}, {"style": networks.tokens.features})["unet"]
+    parameters = jax.tree.map(lambda x: jnp.full(x.shape, 0.01, jnp.dtype(dtype)), shapes)
+    key = jax.random.key(0)
+    latent = (1, frames, side, side, unet.latent_channels)
+    maps = jnp.zeros((2, *latent[1:-1], networks.stc.features))
+    tokens = jax.random.normal(key, (2, networks.text.length + 1, networks.tokens.features))
+    mask = jnp.ones(tokens.shape[:2], bool)
+    rows, *_ = ddim_steps(Schedule(), 50, prediction="v").chunks(composer.STEPS_A_CALL)
+    active = composer.STEPS_A_CALL if size == "tiny" or jax.default_backend() != "cpu" else 1
+    rows.active[active:] = False
+
+    def call() -> None:
+        z = jax.random.normal(key, latent)
+        jax.block_until_ready(composer.take_steps(unet, parameters, z, rows, key, maps, tokens, mask, 9.0))
+
+    first = seconds(call)
+    step = min(seconds(call) for _ in range(REPEATS[size])) / active
+
+    counter: Any = composer.take_steps
+    programs = counter._cache_size()
+
+    def both_branches(parameters: Any, z: Any) -> Any:
+        z = jnp.concatenate([z, z])
+        plain = unet.clone(attention="plain")  # blocks would be counted once, not as often as they run
+        return apply(plain, parameters, z, jnp.zeros(2, int), maps, tokens, mask)
+
+    lowered = jax.jit(both_branches).lower(parameters, jnp.zeros(latent))
+    analysis: Any = lowered.cost_analysis()
+    flops = analysis["flops"]
+    return {
+        "who": "vcjax",
+        "size": size,
+        "type": dtype,
+        "step s": f"{step:.3g}",
+        "clip s": f"{step * steps:.3g}",
+        "compile s": f"{first - step * active:.1f}",
+        "programs": programs,
+        "peak GB": f"{peak():.2f}",
+        "TFLOP/s": f"{flops / step / 1e12:.3f}",
+        "of matrix rate": f"{flops / step / rate:.2f}",
+    }
+
+
+def original() -> dict[str, Any]:
+    """Two forward passes of the original UNet at full size, float32 on the CPU."""
+    import torch
+
+    from tests.parity import originals
+    from vcjax.models.unet import UNet
+
+    module = originals.unet_like(UNet()).eval()
+    z, text = torch.randn(1, 4, 16, 32, 32), torch.randn(1, 77, 1024)
+
+    @torch.no_grad()
+    def call() -> None:
+        for _ in range(2):
+            module(z, torch.tensor([481]), y=text, image=torch.randn(1, 1, 1024))
+
+    call()
+    step = min(seconds(call) for _ in range(REPEATS["full"]))
+    return {
+        "who": "original",
+        "size": "full",
+        "type": "float32",
+        "step s": f"{step:.3g}",
+        "clip s": f"{step * 50:.3g}",
+        "peak GB": f"{peak():.2f}",
+    }
+
+
+def matrix_rate(dtype: str) -> float:
+    """Floating-point operations a second of a large matrix product on this device."""
+    import jax
+    import jax.numpy as jnp
+
+    x = jnp.ones((MATRIX, MATRIX), jnp.dtype(dtype))
+    product = jax.jit(lambda x: x @ x)
+    product(x).block_until_ready()
+    return 2 * MATRIX**3 / min(seconds(lambda: product(x).block_until_ready()) for _ in range(5))
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def peak() -> float:
+    """Peak memory in GB: of the device where it tells, else of this process."""
+    if "jax" in sys.modules:
+        stats = sys.modules["jax"].local_devices()[0].memory_stats()
+        if stats and "peak_bytes_in_use" in stats:
+            return stats["peak_bytes_in_use"] / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+if __name__ == "__main__":
+    main()

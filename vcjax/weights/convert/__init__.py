@@ -1,0 +1,1 @@
+"""Conversion between the released PyTorch files and parameter trees: a bijection written down as data."""

@@ -1,0 +1,149 @@
+"""The released UNet file: the UNet, the STC-encoders and the style MLP, under the names of its PyTorch modules.
+
+In those names the word temporal is spelled `temopral`.
+"""
+
+from vcjax.models.unet import UNet
+from vcjax.weights.convert.rules import Entry, Ignored, norm, under, weight_and_bias
+
+# What the released file may hold beyond these networks: its training program loads it with strict=False.
+IGNORED = (
+    Ignored(
+        r"(canny|histogram)_embedding(_after)?\..*", "encoders of conditions that the paper does not use"
+    ),
+    Ignored(
+        r"fps_embedding\..*", "an embedding of the frame rate that the released configuration switches off"
+    ),
+)
+
+# Names in the file of each map condition's encoder: its convolutions, and its layer along the frames.
+ENCODERS = {
+    "image": ("local_image_embedding", "local_image_embedding_after"),
+    "single_sketch": ("single_sketch_embedding", "single_sketch_embedding_after"),
+    "motion": ("motion_embedding", "motion_embedding_after"),
+    "depth": ("depth_embedding", "depth_embedding_after"),
+    "mask": ("masked_embedding", "mask_embedding_after"),
+    "sketch": ("sketch_embedding", "sketch_embedding_after"),
+}
+
+
+def unet_entries(unet: UNet) -> list[Entry]:
+    """Entries of a UNet of any size, walked in the order in which it runs."""
+    entries = [
+        *weight_and_bias("time_embed.0", "time_0", "linear"),
+        *weight_and_bias("time_embed.2", "time_1", "linear"),
+        *weight_and_bias("input_blocks.0.0", "entry_conv", "conv"),
+        *under("input_blocks.0.1.", "entry_temporal/", _transformer("conv1")),
+        *_middle(),
+        *norm("out.0", "head_norm"),
+        *weight_and_bias("out.2", "head_conv", "conv"),
+    ]
+    levels = range(len(unet.multipliers))
+    widths = [unet.width * multiplier for multiplier in unet.multipliers]
+
+    x, index = unet.width, 1
+    skips = [x]
+    for level in levels:
+        for i in range(unet.blocks):
+            skip = x != widths[level]
+            entries += _block(
+                f"input_blocks.{index}", f"down_{level}_{i}", skip, level in unet.attention_levels
+            )
+            x, index = widths[level], index + 1
+            skips.append(x)
+        if level < levels[-1]:
+            entries += weight_and_bias(f"input_blocks.{index}.op", f"down_{level}_sample/conv", "conv")
+            index += 1
+            skips.append(x)
+
+    index = 0
+    for level in reversed(levels):
+        attends = level in unet.attention_levels
+        for i in range(unet.blocks + 1):
+            skip = x + skips.pop() != widths[level]
+            entries += _block(f"output_blocks.{index}", f"up_{level}_{i}", skip, attends)
+            x, index = widths[level], index + 1
+        if level > 0:
+            last = f"output_blocks.{index - 1}.{3 if attends else 1}"
+            entries += weight_and_bias(f"{last}.conv", f"up_{level}_sample/conv", "conv")
+    return entries
+
+
+def stc_entries(name: str) -> list[Entry]:
+    """Entries of one map condition's encoder, named as the condition is here."""
+    convolutions, after = ENCODERS[name]
+    layers = f"{after}.layers.0"
+    qkv = tuple(f"{name}/attention/{part}/kernel" for part in ("query", "key", "value"))
+    return [
+        *weight_and_bias(f"{convolutions}.0", f"{name}/conv_0", "conv"),
+        *weight_and_bias(f"{convolutions}.3", f"{name}/conv_1", "conv"),
+        *weight_and_bias(f"{convolutions}.5", f"{name}/conv_2", "conv"),
+        *norm(f"{layers}.0.norm", f"{name}/norm"),
+        Entry(f"{layers}.0.fn.to_qkv.weight", qkv, "linear"),
+        *weight_and_bias(f"{layers}.0.fn.to_out.0", f"{name}/attention/out", "linear"),
+        *weight_and_bias(f"{layers}.1.net.0.0", f"{name}/hidden", "linear"),
+        *weight_and_bias(f"{layers}.1.net.2", f"{name}/out", "linear"),
+    ]
+
+
+def tokens_entries() -> list[Entry]:
+    """Entries of the style MLP."""
+    return [
+        *weight_and_bias("pre_image_condition.0", "style_0", "linear"),
+        *weight_and_bias("pre_image_condition.2", "style_1", "linear"),
+    ]
+
+
+def _middle() -> list[Entry]:
+    return [
+        *under("middle_block.0.", "middle_0_residual/", _residual(skip=False)),
+        *under("middle_block.1.", "middle_spatial/", _transformer("linear")),
+        *under("middle_block.2.", "middle_temporal/", _transformer("conv1")),
+        *under("middle_block.3.", "middle_1_residual/", _residual(skip=False)),
+    ]
+
+
+def _block(torch: str, ours: str, skip: bool, attends: bool) -> list[Entry]:
+    """A residual block, and the two transformers where its level has them."""
+    entries = under(f"{torch}.0.", f"{ours}_residual/", _residual(skip))
+    if attends:
+        entries += under(f"{torch}.1.", f"{ours}_spatial/", _transformer("linear"))
+        entries += under(f"{torch}.2.", f"{ours}_temporal/", _transformer("conv1"))
+    return entries
+
+
+def _residual(skip: bool) -> list[Entry]:
+    entries = [
+        *norm("in_layers.0", "norm_0"),
+        *weight_and_bias("in_layers.2", "conv_0", "conv"),
+        *weight_and_bias("emb_layers.1", "time", "linear"),
+        *norm("out_layers.0", "norm_1"),
+        *weight_and_bias("out_layers.3", "conv_1", "conv"),
+    ]
+    for i in range(4):
+        convolution = 2 if i == 0 else 3  # all but the first have dropout before the convolution
+        entries += norm(f"temopral_conv.conv{i + 1}.0", f"temporal/norm_{i}")
+        entries += weight_and_bias(
+            f"temopral_conv.conv{i + 1}.{convolution}", f"temporal/conv_{i}", "temporal"
+        )
+    return entries + (weight_and_bias("skip_connection", "skip", "conv1x1") if skip else [])
+
+
+def _transformer(projection: str) -> list[Entry]:
+    """A spatial transformer, whose projections are linear, or a temporal one, where they are 1x1 convolutions."""
+    block = "transformer_blocks.0"
+    entries = [
+        *norm("norm", "norm"),
+        *weight_and_bias("proj_in", "in", projection),
+        *weight_and_bias("proj_out", "out", projection),
+        *weight_and_bias(f"{block}.ff.net.0.proj", "layer/gated", "linear"),
+        *weight_and_bias(f"{block}.ff.net.2", "layer/out", "linear"),
+    ]
+    for attention, name in (("attn1", "self"), ("attn2", "cross")):
+        for letter, part in (("q", "query"), ("k", "key"), ("v", "value")):
+            ours = (f"layer/{name}/{part}/kernel",)
+            entries.append(Entry(f"{block}.{attention}.to_{letter}.weight", ours, "linear"))
+        entries += weight_and_bias(f"{block}.{attention}.to_out.0", f"layer/{name}/out", "linear")
+    for i in range(3):
+        entries += norm(f"{block}.norm{i + 1}", f"layer/norm_{i}")
+    return entries
