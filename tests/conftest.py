@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from vcjax.parallel.compilation import enable_cache
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 os.environ["VCJAX_CACHE"] = str(ROOT / ".pytest_cache" / "xla")  # not the user's, and kept from run to run
+enable_cache()
 
 
 @pytest.fixture(scope="session")

@@ -190,6 +190,9 @@ def test_broken_footage_ends_with_one_sentence_and_nothing_written(vc, tmp_path)
         (["--motion", "walk.mp4"], ["walk.mp4", "--motion-from"]),
         (["--style", "picture.jpg"], ["style", "vision network"]),
         (["--steps", "0"], ["from 1 to 1000"]),
+        (["--seed", "-1"], ["seed must be from 0"]),
+        (["--out", f"{'long' * 80}.mp4"], ["File name too long"]),
+        (["--image", f"{'long' * 80}.png"], ["File name too long"]),
     ],
 )
 def test_a_wrong_flag_is_one_sentence(vc, arguments, words, tmp_path):
@@ -200,6 +203,19 @@ def test_a_wrong_flag_is_one_sentence(vc, arguments, words, tmp_path):
 def test_conditions_that_cannot_be_extracted_are_refused_by_name(vc, footage):
     refused(vc("extract", footage, "--only", "depth"), "depth", "network")
     refused(vc("extract", footage, "--only", "smell"), "smell", "motion")
+
+
+def test_extract_takes_shape_mask_and_names_and_writes_all_or_nothing(vc, footage, tmp_path):
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(tmp_path / "hole.png")
+    shape = ["--frames", 3, "--size", "32x48", "--mask-hide", tmp_path / "hole.png"]
+    code, _, _ = vc("extract", footage, *shape, "--out", tmp_path / "parts")
+    assert code == 0
+    assert np.load(tmp_path / "parts" / "motion.npy").shape == (3, 32, 48, 2)
+    assert not np.load(tmp_path / "parts" / "mask.npy").any()  # all is hidden
+    refused(vc("extract", footage, "--only", ""), "--only", "motion")
+    (tmp_path / "half" / "preview.mp4").mkdir(parents=True)
+    refused(vc("extract", footage, "--out", tmp_path / "half"), "preview.mp4", "directory")
+    assert [p.name for p in (tmp_path / "half").iterdir()] == ["preview.mp4"]
 
 
 def test_help_offers_every_condition_and_nothing_that_is_not_built(vc):

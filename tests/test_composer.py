@@ -66,7 +66,7 @@ def test_one_compilation_for_all_subsets_and_each_encoder_once_a_clip(composer, 
             encoded.clear()
             composer(text="a red circle", style=style, **{name: maps[name] for name in subset}, **FAST)
             assert len(encoded) == len(subset)
-    composer(text="another", steps=7, frames=3, guidance=2.0, eta=0.5, strength={"text": 0.5}, seed=9)
+    composer(text="another", steps=7, frames=3, guidance=2, eta=0.5, strength={"text": 0.5}, seed=9)
     assert module.take_steps._cache_size() == 1
 
 
@@ -129,7 +129,12 @@ def test_progress_is_told_between_calls_of_the_same_program(composer):
     composer(text="a", steps=12, frames=3, progress=lambda *x: told.append(x))
     sampling = [(done, total) for stage, done, total in told if stage == "sampling"]
     assert [stage for stage, *_ in told][:2] == ["reading", "compiling"]
-    assert sampling == [(5, 13), (10, 13), (13, 13)]  # stride 1000 // 12 = 83 makes 13 steps
+    assert sampling == [(0, 13), (5, 13), (10, 13), (13, 13)]  # stride 1000 // 12 = 83 makes 13 steps
+
+
+def test_an_answer_that_is_not_finite_is_an_error_and_not_a_black_video(composer):
+    with pytest.raises(BadInput, match="sampling ended in NaN or infinity"):
+        composer(text="a red circle", strength={"text": 1e38}, **FAST)
 
 
 def test_footage_is_decoded_once_for_all_conditions_taken_from_it(composer, tmp_path, monkeypatch):
@@ -165,6 +170,11 @@ def test_footage_is_decoded_once_for_all_conditions_taken_from_it(composer, tmp_
         ({"steps": 2000}, "from 1 to 1000, not 2000"),
         ({"steps": 0}, "from 1 to 1000, not 0"),
         ({"eta": 2.0}, "eta must be from 0"),
+        ({"seed": -1}, "seed must be from 0 to 4294967295, not -1"),
+        ({"seed": 2**32}, "seed must be from 0"),
+        ({"guidance": float("nan")}, "guidance must be a finite number"),
+        ({"text": "a", "away": "text"}, r"away must be a list of names, such as \['text'\]"),
+        ({"mask": vcjax.extract("x.mp4", hdie="y.png")}, "mask takes no 'hdie' beside footage, only hide"),
     ],
 )
 def test_what_is_wrong_is_named_before_anything_is_computed(composer, arguments, message, monkeypatch):
@@ -181,3 +191,15 @@ def test_a_still_map_is_encoded_once_and_equals_its_repetition(composer, maps):
     once = module.encode_map(stc, parameters, maps["image"][None], (8, 8))
     repeated = module.encode_map(stc, parameters, np.repeat(maps["image"][None], 3, 1), (8, 8))
     np.testing.assert_allclose(np.repeat(once, 3, 1), repeated, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [1.5, "3", None, True, float("nan")])
+def test_what_is_no_whole_number_is_refused(value):
+    with pytest.raises(BadInput, match="steps must be a whole number"):
+        module.whole("steps", value)
+
+
+@pytest.mark.parametrize("value", ["9", None, True, float("nan"), float("inf")])
+def test_what_is_no_finite_number_is_refused(value):
+    with pytest.raises(BadInput, match="guidance must be a finite number"):
+        module.finite("guidance", value)

@@ -69,6 +69,18 @@ def test_only_the_encoders_that_are_asked_for_are_read(folder, monkeypatch):
         ({"conditions": {"smell": {}}}, "unknown condition 'smell'"),
         ({"prediction": "epsilon"}, "epsilon"),
         ({"format": 0}, "reads format 1"),
+        ({"networks": []}, r"config\.json\.networks must be a table"),
+        ({"networks": {"unet": 3}}, "component unet must be a table"),
+        ({"networks": {"unet": {"width": "48"}}}, r"component unet\.width must be of type int, not '48'"),
+        ({"conditions": {"image": None}}, "condition image must be a table"),
+        ({"conditions": {"image": {}}}, "heard even when absent, such as text"),
+        ({"schedule": {"beta": 1}}, r"config\.json\.schedule has no setting 'beta'"),
+        ({"prediction": "noise"}, "must be one of epsilon, v, x0"),
+        ({"clip": "16 frames"}, r"config\.json\.clip must be a table"),
+        ({"clip": {"frames": -1, "height": 64, "width": 64, "fps": 8}}, "at least one frame"),
+        ({"clip": {"frames": 16, "height": 64, "width": 64}}, r"config\.json\.clip lacks 'fps'"),
+        ({"defaults": {"steps": None}}, r"defaults\.steps must be of type int"),
+        ({"untrained": "x"}, "untrained must be of type int"),
     ],
 )
 def test_a_wrong_configuration_is_one_sentence(folder, change, message):
@@ -76,6 +88,40 @@ def test_a_wrong_configuration_is_one_sentence(folder, change, message):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(BadInput, match=message):
         vcjax.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda files: files.clear(), "has no text network"),
+        (lambda files: files["unet"].pop("bytes"), r"files\.unet lacks 'bytes'"),
+        (lambda files: files.update(unet="unet.safetensors"), r"files\.unet must be a table"),
+        (lambda files: files.update(unet=files["autoencoder"]), "weights do not fit the sizes of their UNet"),
+        (lambda files: files.update(stc=files["tokens"]), "holds nothing of depth"),
+    ],
+)
+def test_weights_that_do_not_fit_are_one_sentence(folder, damage, message):
+    config = json.loads((folder / "config.json").read_text())
+    damage(config["files"])
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match=message):
+        vcjax.load(folder)(depth=np.zeros((3, 64, 64, 1), np.float32), steps=1, frames=3)
+
+
+@pytest.mark.parametrize(
+    "key", ["name", "networks", "conditions", "schedule", "prediction", "clip", "defaults"]
+)
+def test_a_configuration_that_lacks_something_names_it(folder, key):
+    config = json.loads((folder / "config.json").read_text())
+    del config[key]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match=f"lacks '{key}'"):
+        vcjax.load(folder)
+
+
+def test_a_compute_type_that_is_none_is_refused():
+    with pytest.raises(BadInput, match="float32 or bfloat16, not 'bf16'"):
+        vcjax.load("tiny", dtype="bf16")
 
 
 def test_no_such_model():

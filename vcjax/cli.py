@@ -1,6 +1,7 @@
 """The command line: `vcjax generate`, `vcjax extract` and `vcjax convert`. Options for conditions come from the catalogue."""
 
 import contextlib
+import functools
 import inspect
 import sys
 import warnings
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -23,9 +25,9 @@ import vcjax
 from vcjax.conditions.base import Footage, MapCondition
 from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.conditions.media import sampled
-from vcjax.conditions.preview import as_picture, side_by_side
+from vcjax.conditions.preview import fitted, side_by_side
 from vcjax.errors import BadInput, VcjaxWarning
-from vcjax.files import replacing
+from vcjax.files import check_target, replacing
 
 app = typer.Typer(
     help="VideoComposer in JAX: video synthesis by composition.",
@@ -34,9 +36,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console(stderr=True)
+PREVIEW = "preview.mp4"
 
 Model = Annotated[str, typer.Option(help="A built-in model (tiny), or the path of a model folder.")]
 Seed = Annotated[int, typer.Option(help="Of the first noise and of everything drawn at random.")]
+Frames = Annotated[int | None, typer.Option(help="Number of frames. (default: the model's)")]
+Size = Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. (default: the model's)")]
 Strengths = Annotated[
     list[str] | None, typer.Option("--strength", help="Factor for a condition, as NAME=NUMBER. Repeatable.")
 ]
@@ -79,8 +84,8 @@ def generate(
     strength: Strengths = None,
     eta: Annotated[float, typer.Option(help="Noise of the sampler: 0 is DDIM, 1 is DDPM.")] = 0.0,
     seed: Seed = 0,
-    frames: Annotated[int | None, typer.Option(help="Number of frames. (default: the model's)")] = None,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. (default: the model's)")] = None,
+    frames: Frames = None,
+    size: Size = None,
     **conditions: Any,
 ) -> None:
     """Make a video from any subset of the conditions.
@@ -110,7 +115,6 @@ def generate(
     print(out)
 
 
-@app.command()
 def extract(
     source: Annotated[Path, typer.Argument(help="Footage: any video or picture.", show_default=False)],
     out: Annotated[
@@ -121,31 +125,36 @@ def extract(
     ] = None,
     model: Model = "tiny",
     seed: Seed = 0,
+    frames: Frames = None,
+    size: Size = None,
+    **aids: Any,
 ) -> None:
     """Take a video apart: every condition that can be extracted, as arrays and side by side in a preview video."""
-    import numpy as np
-
     out = out or Path("outputs") / source.stem
     composer = vcjax.load(model)
-    shape = composer.clip_shape()
-    able = [name for name, c in composer.conditions.items() if c.extractable]
-    names = _names(only) or able
+    shape = composer.clip_shape(frames, _size(size))
+    able = [name for name, condition in composer.conditions.items() if condition.extractable]
+    names = able if only is None else _names(only)
+    if not names:
+        raise BadInput(f"--only must name conditions, such as {','.join(able)}")
+    targets = {name: out / f"{name}.npy" for name in names}
+    for path in (*targets.values(), out / PREVIEW):
+        check_target(path)
     clip = sampled(Footage(source), shape)
-    arrays = composer.read({name: Footage(clip) for name in names}, shape, seed)
-    columns = {"footage": as_picture(clip.frames / np.float32(255), shape)}
-    columns |= composer.preview(arrays, shape)
-    for name, array in arrays.items():
-        with replacing(out / f"{name}.npy") as temporary, temporary.open("wb") as file:
-            np.save(file, array)
-        print(out / f"{name}.npy")
-    side_by_side(columns, shape.fps).save(out / "preview.mp4")
-    print(out / "preview.mp4")
+    given = {name: Footage(clip, _aids(name, aids)) for name in names}
+    arrays = composer.read(given, shape, seed)
+    columns = {"footage": fitted(clip.frames, shape), **composer.preview(arrays, shape)}
+    for name, path in targets.items():
+        with replacing(path) as unfinished, unfinished.open("wb") as file:
+            np.save(file, arrays[name])
+        print(path)
+    side_by_side(columns, shape.fps).save(out / PREVIEW)
+    print(out / PREVIEW)
     if only is None:
         for name, condition in composer.conditions.items():
             if isinstance(condition, MapCondition) and name not in able:
-                console.print(
-                    f"not extracted: {name}, since this model has no {' or '.join(condition.networks)} network"
-                )
+                needed = " or ".join(condition.networks)
+                console.print(f"not extracted: {name}, since this model has no {needed} network")
 
 
 @app.command()
@@ -186,29 +195,52 @@ def convert(
         console.print(f"still missing: {', '.join(missing)}")
 
 
-def _register_generate() -> None:
-    """Give `generate` one option for each way that the catalogue can be handed a condition."""
+def _register(command: Callable[..., None], options: list[inspect.Parameter]) -> None:
+    """Make a command of a function that takes these options as keywords beside its own parameters."""
     own = [
         p.replace(kind=p.KEYWORD_ONLY)
-        for p in inspect.signature(generate).parameters.values()
+        for p in inspect.signature(command).parameters.values()
         if p.kind is not p.VAR_KEYWORD
     ]
+
+    @functools.wraps(command)
+    def with_options(**values: Any) -> None:
+        command(**values)
+
+    del with_options.__wrapped__  # or its signature would be read
+    with_options.__signature__ = inspect.Signature(options + own)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {p.name: p.annotation for p in options + own}
+    app.command()(with_options)
+
+
+def _condition_options() -> list[inspect.Parameter]:
+    """One option for each way that the catalogue can be handed a condition."""
     options = []
     for name, family in CATALOGUE.items():
-        flag = "--" + name.replace("_", "-")
-        options.append(_option(name, flag, f"{family.summary}: {family.accepts}."))
+        options.append(_option(name, _flag(name), f"{family.summary}: {family.accepts}."))
         if family.extractable:
-            options.append(_option(f"{name}_from", f"{flag}-from", f"Footage to extract {name} from."))
-        for aid, summary in family.aids.items():
-            options.append(_option(f"{name}_{aid}", f"{flag}-{aid}", f"For {flag}-from: {summary}."))
+            options.append(_option(f"{name}_from", f"{_flag(name)}-from", f"Footage to extract {name} from."))
+    return options + _aid_options()
 
-    def command(**values: Any) -> None:
-        generate(**values)
 
-    command.__doc__ = generate.__doc__
-    command.__signature__ = inspect.Signature(options + own)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in options + own}
-    app.command("generate")(command)
+def _aid_options() -> list[inspect.Parameter]:
+    """One option for each further input of the catalogue's extractions."""
+    return [
+        _option(f"{name}_{aid}", f"{_flag(name)}-{aid}", f"For {name} from footage: {summary}.")
+        for name, family in CATALOGUE.items()
+        for aid, summary in family.aids.items()
+    ]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _aids(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The further inputs that are given for a condition."""
+    family = CATALOGUE.get(name)
+    named = {} if family is None else {aid: options[f"{name}_{aid}"] for aid in family.aids}
+    return {aid: value for aid, value in named.items() if value is not None}
 
 
 def _option(name: str, flag: str, text: str) -> inspect.Parameter:
@@ -221,10 +253,9 @@ def _option(name: str, flag: str, text: str) -> inspect.Parameter:
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Values of the conditions' options, as the composer takes them."""
     given = {}
-    for name, family in CATALOGUE.items():
+    for name in CATALOGUE:
         finished, footage = options[name], options.get(f"{name}_from")
-        aids = {aid: options[f"{name}_{aid}"] for aid in family.aids if options[f"{name}_{aid}"] is not None}
-        flag = "--" + name.replace("_", "-")
+        aids, flag = _aids(name, options), _flag(name)
         if finished is not None and footage is not None:
             raise BadInput(f"{flag} and {flag}-from exclude one another: give one of them")
         if aids and footage is None:
@@ -271,12 +302,12 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    words = {"compiling": "compiling (the first run of this size only)"}
+    words = {"compiling": "compiling, or loading what was compiled"}
     with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
         task = bar.add_task("loading", total=None)
 
         def tell(stage: str, done: int, total: int) -> None:
-            if stage == "sampling" and done == 0:
+            if stage == "sampling" and done == 0:  # the time left is that of sampling
                 bar.reset(task)
             bar.update(task, description=words.get(stage, stage), completed=done, total=total)
 
@@ -296,7 +327,8 @@ def _escaped(message: object) -> str:
     return escape(str(message))
 
 
-_register_generate()
+_register(generate, _condition_options())
+_register(extract, _aid_options())
 
 if __name__ == "__main__":
     main()

@@ -78,11 +78,11 @@ class Composer:
         self,
         *,
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: float | int | None = None,
         toward: Collection[str] | None = None,
         away: Collection[str] | None = None,
-        strength: Mapping[str, float] | None = None,
-        eta: float = 0.0,
+        strength: Mapping[str, float | int] | None = None,
+        eta: float | int = 0.0,
         seed: int = 0,
         frames: int | None = None,
         size: tuple[int, int] | None = None,
@@ -114,9 +114,9 @@ class Composer:
         given = {name: value for name, value in given.items() if value is not None}
         toward, away = self._branches(given, toward, away)
         weights = self._strengths(given, strength)
-        guidance = self.defaults.guidance if guidance is None else guidance
-        steps = self.defaults.steps if steps is None else steps
-        table = ddim_steps(self.schedule, steps, prediction=self.prediction, eta=eta)
+        weight = np.float32(finite("guidance", self.defaults.guidance if guidance is None else guidance))
+        steps = whole("steps", self.defaults.steps if steps is None else steps)
+        table = ddim_steps(self.schedule, steps, prediction=self.prediction, eta=finite("eta", eta))
 
         tell("reading", 0, len(table))
         arrays = self.read(given, shape, seed)
@@ -129,13 +129,26 @@ class Composer:
             first, (1, shape.frames, *self._latent_size(shape), self.networks.unet.latent_channels)
         )
         parameters = self.parameters("unet")
+        chunks = table.chunks(STEPS_A_CALL)
+
+        def take(z: Array, rows: Steps) -> Array:
+            return take_steps(self.networks.unet, parameters, z, rows, later, maps, tokens, mask, weight)
+
         tell("compiling", 0, len(table))
-        for i, rows in enumerate(table.chunks(STEPS_A_CALL)):
-            z = take_steps(self.networks.unet, parameters, z, rows, later, maps, tokens, mask, guidance)
-            jax.block_until_ready(z)  # so that progress is true; the device idles for microseconds of seconds
+        z = take(z, chunks[0].inactive())  # compiles the program, or finds it compiled, and computes nothing
+        tell("sampling", 0, len(table))
+        for i, rows in enumerate(chunks):
+            z = jax.block_until_ready(
+                take(z, rows)
+            )  # so that progress is true; the device idles for microseconds
             tell("sampling", min((i + 1) * STEPS_A_CALL, len(table)), len(table))
 
         tell("decoding", len(table), len(table))
+        if not jnp.isfinite(z).all():
+            raise BadInput(
+                f"sampling ended in NaN or infinity: guidance {weight:g} or a strength is too large, "
+                f"or the weights of model {self.name} are damaged"
+            )
         pixels = decode(self.networks.autoencoder, self.parameters("autoencoder"), z[0])
         return Clip(np.asarray(pixels), shape.fps)
 
@@ -144,18 +157,17 @@ class Composer:
 
         Each file of footage is decoded once, however many conditions are taken from it.
         """
+        check_seed(seed)
         clips: dict[Any, Clip] = {}
         arrays = {}
         for name, value in given.items():
             condition = self._condition(name)
             if isinstance(value, Footage):
-                if not condition.extractable:
-                    condition.need(self.functions)
+                condition.check_footage(value, self.functions)
                 key = id(value.source) if isinstance(value.source, Clip) else str(value.source)
                 if key not in clips:
                     clips[key] = sampled(value, shape)
-                aids = {aid: value.aids[aid] for aid in condition.aids if aid in value.aids}
-                arrays[name] = condition.extract(clips[key], shape, self.functions, seed, **aids)
+                arrays[name] = condition.extract(clips[key], shape, self.functions, seed, **value.aids)
             else:
                 arrays[name] = condition.read(value, shape, self.functions)
         return arrays
@@ -172,15 +184,17 @@ class Composer:
         Raises:
             BadInput: no frame, or a size that the networks cannot halve often enough.
         """
+        if size is not None and not (isinstance(size, tuple | list) and len(size) == 2):
+            raise BadInput(f"size must be height and width, such as (64, 96), not {size!r}")
         height, width = size or (self.shape.height, self.shape.width)
+        height, width = whole("height", height), whole("width", width)
         multiple = self.networks.autoencoder.factor * 2 ** (len(self.networks.unet.multipliers) - 1)
         if height < multiple or width < multiple or height % multiple or width % multiple:
             raise BadInput(
                 f"height and width must be multiples of {multiple} for this model, not {height}x{width}"
             )
-        if frames is not None and frames < 1:
-            raise BadInput(f"a video needs at least one frame, not {frames}")
-        return dataclasses.replace(self.shape, frames=frames or self.shape.frames, height=height, width=width)
+        frames = self.shape.frames if frames is None else whole("frames", frames)
+        return dataclasses.replace(self.shape, frames=frames, height=height, width=width)
 
     @cached_property
     def functions(self) -> dict[str, Callable[..., np.ndarray]]:
@@ -205,6 +219,8 @@ class Composer:
         for name in given:
             self._condition(name)
         for names, what in ((toward, "toward"), (away, "away")):
+            if isinstance(names, str):
+                raise BadInput(f"{what} must be a list of names, such as [{names!r}], not {names!r}")
             for name in names or ():
                 if name not in given:
                     raise BadInput(f"guidance {what} {name!r} needs that condition, but it is not given")
@@ -214,12 +230,13 @@ class Composer:
             frozenset(set(given) - tokens if away is None else away),
         )
 
-    def _strengths(self, given: Mapping[str, Any], strength: Mapping[str, float] | None) -> dict[str, float]:
+    def _strengths(
+        self, given: Mapping[str, Any], strength: Mapping[str, float | int] | None
+    ) -> dict[str, float]:
         for name, value in (strength or {}).items():
             if name not in given:
                 raise BadInput(f"strength of {name!r} needs that condition, but it is not given")
-            if not np.isfinite(value):
-                raise BadInput(f"strength of {name} must be a finite number, not {value}")
+            finite(f"strength of {name}", value)
         return dict.fromkeys(given, 1.0) | dict(strength or {})
 
     def _tokens(
@@ -264,6 +281,26 @@ class Composer:
     def _latent_size(self, shape: ClipShape) -> tuple[int, int]:
         factor = self.networks.autoencoder.factor
         return shape.height // factor, shape.width // factor
+
+
+def whole(name: str, value: Any) -> int:
+    """The value, if it is a whole number; BadInput that names it otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise BadInput(f"{name} must be a whole number, not {value!r}")
+    return int(value)
+
+
+def finite(name: str, value: Any) -> float:
+    """The value, if it is a finite number; BadInput that names it otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        raise BadInput(f"{name} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def check_seed(seed: Any) -> None:
+    """Raise BadInput where a seed is not a whole number of 32 bits: others would be taken for one another."""
+    if not 0 <= whole("seed", seed) < 2**32:
+        raise BadInput(f"seed must be from 0 to {2**32 - 1}, not {seed}")
 
 
 @partial(jax.jit, static_argnums=0)

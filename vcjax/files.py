@@ -40,9 +40,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def check_target(path: Path) -> None:
     """Raise BadInput where a file of this name could not be written, as far as can be told without writing."""
-    if path.is_dir():
-        raise BadInput(f"{path} is a directory; give the name of a file in it")
-    existing = next(folder for folder in path.parents if folder.exists())
+    try:
+        if path.is_dir():
+            raise BadInput(f"{path} is a directory; give the name of a file in it")
+        existing = next(folder for folder in path.parents if folder.exists())
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written ({error.strerror}); give another name") from error
     if not existing.is_dir():
         raise BadInput(f"{path} cannot be written because {existing} is not a directory; give another folder")
     if not os.access(existing, os.W_OK | os.X_OK):

@@ -1,7 +1,8 @@
 """`load`: from a model's name or folder to a composer; parameters follow when they are first asked for."""
 
+import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from os import PathLike
 from pathlib import Path
@@ -11,19 +12,20 @@ import jax
 import jax.numpy as jnp
 
 from vcjax.composer import Composer, Defaults
-from vcjax.conditions.base import ClipShape, Condition, MapCondition
+from vcjax.conditions.base import ClipShape, Condition, MapCondition, VectorCondition
 from vcjax.conditions.catalogue import from_settings
-from vcjax.conditions.style import Style
 from vcjax.conditions.tokenizer import Tokenizer
-from vcjax.diffusion.objective import check_prediction
+from vcjax.diffusion.objective import Prediction, check_prediction
 from vcjax.diffusion.schedule import Schedule
 from vcjax.errors import BadInput
 from vcjax.parallel.compilation import enable_cache
-from vcjax.weights.folder import TOKENIZER, read_component, read_config
+from vcjax.settings import typed
+from vcjax.weights.folder import CONFIG, TOKENIZER, check_file, file_of, read_component, read_config
 from vcjax.weights.networks import Networks, networks_from_settings, random_parameters
 from vcjax.weights.trees import Tree
 
 BUILT_IN = ("tiny",)
+COMPUTE_TYPES = ("float32", "bfloat16")
 
 
 def load(model: str | PathLike[str] = "tiny", *, dtype: Any = None, verify: bool = False) -> Composer:
@@ -47,38 +49,111 @@ def load(model: str | PathLike[str] = "tiny", *, dtype: Any = None, verify: bool
     """
     enable_cache()
     folder = _folder(model)
-    config = read_config(folder)
-    dtype = jnp.dtype(dtype or ("float32" if jax.default_backend() == "cpu" else "bfloat16"))
-    networks = networks_from_settings(config["networks"]).with_dtype(dtype)
-    conditions = from_settings(config["conditions"])
-    schedule = Schedule(**config["schedule"])
-    check_prediction(config["prediction"], schedule)
-
-    @functools.cache
-    def parameters(component: str, encoder: str | None = None) -> Tree:
-        if "untrained" in config:
-            tree = _untrained(networks, conditions, config["untrained"])[component]
-            tree = jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
-        else:
-            prefixes = ("",) if encoder is None else (f"{encoder}/",)
-            tree = read_component(folder, config, component, prefixes=prefixes, dtype=dtype, verify=verify)
-        return tree if encoder is None else tree[encoder]
-
+    table = read_config(folder)
+    config: ModelConfig = typed(ModelConfig, table, str(folder / CONFIG))
+    check_prediction(config.prediction, config.schedule)
+    networks = networks_from_settings(config.networks).with_dtype(_compute_type(dtype))
+    conditions = from_settings(config.conditions)
+    _check_conditions(folder, conditions)
     return Composer(
-        name=config["name"],
+        name=config.name,
         networks=networks,
         conditions=conditions,
-        schedule=schedule,
-        prediction=config["prediction"],
-        shape=ClipShape(**config["clip"]),
-        defaults=Defaults(**config["defaults"]),
-        parameters=parameters,
-        tokenize=Tokenizer(folder / TOKENIZER, networks.text.length),
+        schedule=config.schedule,
+        prediction=config.prediction,
+        shape=config.clip,
+        defaults=config.defaults,
+        parameters=_parameters(folder, table, config.untrained, networks, conditions, verify),
+        tokenize=Tokenizer(folder / TOKENIZER, networks.text.length, networks.text.vocabulary),
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What a model folder's config.json holds.
+
+    Attributes:
+        format: version of the layout.
+        name: of the model.
+        networks: settings of its networks, by component; the released sizes where nothing is said.
+        conditions: settings of its conditions, by name.
+        schedule: forward process.
+        prediction: what the UNet predicts.
+        clip: shape of the clips that it was trained on.
+        defaults: of sampling.
+        files: weight files by component.
+        untrained: seed of random weights, for a model that has none yet.
+    """
+
+    format: int
+    name: str
+    networks: Mapping[str, Any]
+    conditions: Mapping[str, Any]
+    schedule: Schedule
+    prediction: Prediction
+    clip: ClipShape
+    defaults: Defaults
+    files: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    untrained: int | None = None
+
+
+def _parameters(
+    folder: Path,
+    config: Mapping[str, Any],
+    untrained: int | None,
+    networks: Networks,
+    conditions: Mapping[str, Condition],
+    verify: bool,
+) -> Callable[..., Tree]:
+    """A function that gives a component's parameters, or those of one encoder in it, and reads each once."""
+    dtype = networks.unet.dtype
+
+    @functools.cache
+    def random() -> Mapping[str, Tree]:
+        channels = {name: c.channels for name, c in conditions.items() if isinstance(c, MapCondition)}
+        vectors = {name: c.width for name, c in conditions.items() if isinstance(c, VectorCondition)}
+        drawn = random_parameters(networks.shapes(channels, vectors), untrained or 0)
+        return jax.tree.map(lambda x: jnp.asarray(x, dtype), drawn)
+
+    @functools.cache
+    def checked(component: str) -> None:
+        entry = file_of(folder, config, component)
+        check_file(folder / entry.file, entry, verify=verify)
+
+    @functools.cache
+    def parameters(component: str, encoder: str | None = None) -> Tree:
+        if untrained is not None:
+            tree = random()[component]
+        else:
+            checked(component)
+            prefixes = ("",) if encoder is None else (f"{encoder}/",)
+            tree = read_component(folder, config, component, prefixes=prefixes, dtype=dtype)
+        return tree if encoder is None else tree[encoder]
+
+    return parameters
+
+
+def _compute_type(dtype: Any) -> Any:
+    """The type asked for, or what suits the device.
+
+    Raises:
+        BadInput: it is not a floating-point type of 16 or 32 bits.
+    """
+    name = str(dtype or ("float32" if jax.default_backend() == "cpu" else "bfloat16"))
+    if name not in COMPUTE_TYPES:
+        raise BadInput(f"dtype must be {' or '.join(COMPUTE_TYPES)}, not {name!r}")
+    return jnp.dtype(name)
+
+
+def _check_conditions(folder: Path, conditions: Mapping[str, Condition]) -> None:
+    if not any(condition.kind == "tokens" and condition.absent_is_null for condition in conditions.values()):
+        raise BadInput(
+            f"{folder / CONFIG}: conditions must hold one that is heard even when absent, such as text"
+        )
+
+
 def _folder(model: str | PathLike[str]) -> Path:
-    if model in BUILT_IN:
+    if str(model) in BUILT_IN:
         return Path(str(resources.files("vcjax") / "builtin" / str(model)))
     folder = Path(model)
     if not folder.is_dir():
@@ -86,15 +161,3 @@ def _folder(model: str | PathLike[str]) -> Path:
             f"no model {str(model)!r}: built in is {', '.join(BUILT_IN)}; else give a model folder"
         )
     return folder
-
-
-@functools.lru_cache(maxsize=1)
-def _untrained_of(networks: Networks, channels: tuple, vectors: tuple, seed: int) -> Mapping[str, Tree]:
-    return random_parameters(networks.shapes(dict(channels), dict(vectors)), seed)
-
-
-def _untrained(networks: Networks, conditions: Mapping[str, Condition], seed: int) -> Mapping[str, Tree]:
-    """Random parameters of all components, for a model whose configuration says that it is not trained yet."""
-    channels = tuple((name, c.channels) for name, c in conditions.items() if isinstance(c, MapCondition))
-    vectors = tuple((name, c.width) for name, c in conditions.items() if isinstance(c, Style))
-    return _untrained_of(networks, channels, vectors, seed)

@@ -3,10 +3,11 @@ import pytest
 from PIL import Image as Picture
 
 import vcjax
-from vcjax.conditions.base import ClipShape, MapCondition
+from vcjax.conditions.base import ClipShape, Footage, MapCondition
 from vcjax.conditions.catalogue import CATALOGUE, from_settings
 from vcjax.conditions.image import Image
 from vcjax.conditions.mask import Mask, hide, random_mask
+from vcjax.conditions.media import sampled
 from vcjax.conditions.motion import Motion
 from vcjax.conditions.preview import side_by_side
 from vcjax.conditions.text import Text
@@ -61,7 +62,7 @@ def test_a_finished_map_comes_as_a_picture_or_an_array(name, tmp_path):
     assert condition.preview(array, SHAPE).shape[1:] == (32, 48, 3)
 
 
-def test_a_map_of_the_wrong_shape_or_with_nan_is_named(tmp_path):
+def test_a_map_of_the_wrong_shape_or_with_nan_is_named():
     with pytest.raises(
         BadInput,
         match=r"depth must be numbers of shape \[6, 32, 48, 1\], not float32 of shape \[6, 32, 32, 1\]",
@@ -69,9 +70,6 @@ def test_a_map_of_the_wrong_shape_or_with_nan_is_named(tmp_path):
         CATALOGUE["depth"]().read(np.zeros((6, 32, 32, 1), np.float32), SHAPE, {})
     with pytest.raises(BadInput, match="finite"):
         CATALOGUE["depth"]().read(np.full((6, 32, 48, 1), np.nan), SHAPE, {})
-    (tmp_path / "text.npy").write_text("no array")
-    with pytest.raises(BadInput, match=r"text.npy cannot be read as a numpy array"):
-        CATALOGUE["depth"]().read(tmp_path / "text.npy", SHAPE, {})
 
 
 @pytest.mark.parametrize("name", ["style", "depth", "sketch", "single_sketch"])
@@ -81,6 +79,67 @@ def test_what_needs_a_network_says_so(name):
         BadInput, match=f"{name} is extracted by a .* network, which this model does not have"
     ):
         condition.need({})
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("image", np.full((1, 32, 48, 3), 255, np.uint8), r"image must lie in \[0, 1\], not \[255, 255\]"),
+        ("sketch", np.full((6, 32, 48, 1), -0.5), r"sketch must lie in \[0, 1\]"),
+        ("mask", np.full((6, 32, 48, 4), 2.0), r"mask must lie in \[-1, 1\]"),
+        ("depth", np.full((6, 32, 48, 1), 1e300), "finite"),
+    ],
+)
+def test_values_out_of_range_are_refused(name, array, message):
+    with pytest.raises(BadInput, match=message):
+        CATALOGUE[name]().read(array, SHAPE, {})
+
+
+def test_what_is_no_array_is_refused_in_our_words(tmp_path):
+    np.savez(tmp_path / "several", a=np.zeros(3), b=np.zeros(3))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
+    (tmp_path / "words.npy").write_text("words")
+    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    wrong = {"several.npy": "several arrays", "words.npy": "numpy.save", "objects.npy": "numpy.save"}
+    for name, words in wrong.items():
+        with pytest.raises(BadInput, match=words) as caught:
+            CATALOGUE["depth"]().read(tmp_path / name, SHAPE, {})
+        assert "allow_pickle" not in str(caught.value)
+    with pytest.raises(BadInput, match="a file, a clip or an array, not list"):
+        CATALOGUE["depth"]().read([1, 2], SHAPE, {})
+
+
+def numbered(count, fps, step=1):
+    """A clip whose frames say which they are."""
+    frames = np.zeros((count, 8, 8, 3), np.uint8)
+    frames[:] = (step * np.arange(count))[:, None, None, None]
+    return vcjax.Clip(frames, fps)
+
+
+@pytest.mark.parametrize("fps", [24_000 / 1001, 29.97, 30_000 / 1001, 8.0])
+def test_a_clip_at_the_models_rate_is_taken_frame_by_frame(fps):
+    shape = ClipShape(frames=60, height=8, width=8, fps=fps)
+    taken = sampled(Footage(numbered(100, fps)), shape)
+    np.testing.assert_array_equal(taken.frames[:, 0, 0, 0], np.arange(60))
+    assert taken.fps == fps
+
+
+def test_a_clip_of_just_the_right_number_of_frames_is_taken_as_it_is():
+    clip = numbered(6, 17.0)
+    assert sampled(Footage(clip), SHAPE) is clip
+
+
+def test_short_footage_is_sampled_more_densely_from_a_file_and_from_memory_alike(tmp_path):
+    clip = numbered(20, 20.0, step=12)  # a second, where the model wants a second and a half
+    clip.save(tmp_path / "clip.webp")
+    shape = ClipShape(frames=12, height=8, width=8, fps=8.0)
+    of_file, of_memory = (sampled(Footage(source), shape) for source in (tmp_path / "clip.webp", clip))
+    assert of_file.fps == of_memory.fps == 13.0  # int(12 frames / 1 second) + 1
+    assert len(of_memory) == 12
+    np.testing.assert_array_equal(of_memory.frames[:, 0, 0, 0], 12 * (np.arange(12) * 20 // 13))
+    assert (
+        np.abs(of_file.frames.astype(int) - of_memory.frames).max() < 6
+    )  # WebP is lossy, but not by half a step
 
 
 def test_the_image_is_the_first_frame_between_zero_and_one():
@@ -141,6 +200,9 @@ def test_text_must_be_text():
     [
         ({"smell": {}}, "unknown condition 'smell': known are text, style"),
         ({"motion": {"gap": 12}}, "condition motion has no setting 'gap': it has scale, form, bit_rate, gop"),
+        ({"motion": {"form": "block"}}, "condition motion.form must be one of centre, blocks, not 'block'"),
+        ({"depth": 3}, "condition depth must be a table"),
+        ({"pose": {"class": 5}}, "package.module:Class"),
         ({"pose": {"class": "nowhere:Pose"}}, "package.module:Class"),
         ({"pose": {"class": "vcjax.conditions.depth:Depth"}}, "whose name is 'pose'"),
     ],

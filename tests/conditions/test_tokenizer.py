@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from vcjax.conditions.tokenizer import (
@@ -16,7 +18,7 @@ WORDS = ["star", "tar", "red", "moving", "a", "art"]
 @pytest.fixture
 def tokenizer(tmp_path):
     (tmp_path / "tokenizer.json").write_text(byte_pair_tokenizer(merges_of(WORDS)))
-    return Tokenizer(tmp_path / "tokenizer.json", length=8)
+    return Tokenizer(tmp_path / "tokenizer.json", length=8, vocabulary=1000)
 
 
 def test_every_word_of_a_small_vocabulary_is_one_token(tokenizer):
@@ -49,10 +51,10 @@ def test_text_is_repaired_unescaped_folded_and_lowered():
 
 def test_a_missing_or_broken_file_is_named(tmp_path):
     with pytest.raises(BadInput, match=r"tokenizer.json is missing"):
-        Tokenizer(tmp_path / "tokenizer.json", length=8)
+        Tokenizer(tmp_path / "tokenizer.json", length=8, vocabulary=1000)
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(BadInput, match=r"tokenizer.json is not a tokenizer file"):
-        Tokenizer(tmp_path / "tokenizer.json", length=8)
+        Tokenizer(tmp_path / "tokenizer.json", length=8, vocabulary=1000)
 
 
 def test_a_special_token_in_a_text_counts_only_where_it_is_a_piece_of_its_own(tokenizer):
@@ -73,3 +75,14 @@ def test_a_vocabulary_that_is_not_clips_is_refused(tmp_path):
     ):
         with pytest.raises(BadInput, match=match):
             merges_of_file(tmp_path / name)
+
+
+def test_a_tokenizer_of_another_kind_or_size_is_refused(tmp_path):
+    path = tmp_path / "tokenizer.json"
+    content = json.loads(byte_pair_tokenizer(merges_of(WORDS)))
+    path.write_text(json.dumps(content | {"pre_tokenizer": None}))
+    with pytest.raises(BadInput, match="not a tokenizer of CLIP's kind"):
+        Tokenizer(path, length=8, vocabulary=1000)
+    path.write_text(json.dumps(content))
+    with pytest.raises(BadInput, match="but the text tower knows 100"):
+        Tokenizer(path, length=8, vocabulary=100)

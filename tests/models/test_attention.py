@@ -67,3 +67,11 @@ def test_auto_is_plain_for_frames_and_blockwise_for_large_maps_on_a_cpu():
     frames, pixels = jnp.zeros((1, 16, 1, 8)), jnp.zeros((1, 1024, 1, 8))
     assert attention._best(frames, frames) == "plain"
     assert attention._best(pixels, pixels) == "blockwise"
+
+
+@pytest.mark.parametrize(("size", "best"), [(64, "cudnn"), (512, "blockwise"), (60, "blockwise")])
+def test_auto_is_cudnn_on_a_gpu_where_it_takes_the_head(size, best, monkeypatch):
+    """The autoencoder's only head has 512 channels, which cuDNN refuses."""
+    monkeypatch.setattr(attention.jax, "default_backend", lambda: "gpu")
+    pixels = jnp.zeros((1, 1024, 1, size), jnp.bfloat16)
+    assert attention._best(pixels, pixels) == best

@@ -91,6 +91,7 @@ def test_samples_of_a_batch_do_not_mix():
     np.testing.assert_allclose(whole[1:2], alone, atol=1e-5 * float(whole.std()))
 
 
+@pytest.mark.slow
 def test_rematerialised_gradients_equal_the_plain_ones():
     inputs = unet_inputs(jax.random.key(1), frames=2)
     random = random_variables(small_unet(), *inputs)
@@ -107,6 +108,7 @@ def test_rematerialised_gradients_equal_the_plain_ones():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), plain, again)
 
 
+@pytest.mark.slow
 def test_the_compute_type_is_a_field_and_the_answer_float32():
     inputs = unet_inputs(jax.random.key(1))
     random = random_variables(small_unet(), *inputs)
@@ -117,6 +119,7 @@ def test_the_compute_type_is_a_field_and_the_answer_float32():
     assert 1e-5 < difference < 0.05  # 8 bits of mantissa through some thirty layers
 
 
+@pytest.mark.slow
 def test_an_untrained_unet_answers_zero():
     unet = small_unet()
     inputs = unet_inputs(jax.random.key(1))

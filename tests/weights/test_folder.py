@@ -9,7 +9,14 @@ from safetensors.numpy import load_file, save_file
 
 from vcjax.errors import BadInput
 from vcjax.files import replacing
-from vcjax.weights.folder import read_component, read_config, write_component, write_config
+from vcjax.weights.folder import (
+    check_file,
+    file_of,
+    read_component,
+    read_config,
+    write_component,
+    write_config,
+)
 from vcjax.weights.networks import Networks, networks_from_settings, random_parameters, settings_of
 from vcjax.weights.safetensors_files import TYPES, forget, map_tensors, write_tensors
 from vcjax.weights.trees import first_difference, flatten, unflatten
@@ -58,15 +65,19 @@ def damage(path, how):
 @pytest.mark.parametrize(("how", "message"), [("truncated", "bytes instead of"), ("flipped", "checksum")])
 def test_a_damaged_file_is_named(folder, how, message):
     damage(folder / "stc.safetensors", how)
+    entry = file_of(folder, read_config(folder), "stc")
     with pytest.raises(BadInput, match=message):
-        read_component(folder, read_config(folder), "stc")
+        check_file(folder / entry.file, entry, verify=False)
 
 
 def test_a_folder_that_is_no_model_a_wrong_format_and_a_missing_file(tmp_path, folder):
     with pytest.raises(BadInput, match=r"has no config.json"):
         read_config(tmp_path / "nowhere")
     (folder / "stc.safetensors").unlink()
+    entry = file_of(folder, read_config(folder), "stc")
     with pytest.raises(BadInput, match="missing"):
+        check_file(folder / entry.file, entry, verify=False)
+    with pytest.raises(BadInput, match="No such file"):
         read_component(folder, read_config(folder), "stc")
     with pytest.raises(BadInput, match="no depth network"):
         read_component(folder, read_config(folder), "depth")

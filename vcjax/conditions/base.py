@@ -12,8 +12,10 @@ from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
 
 Kind = Literal["tokens", "still", "sequence"]
-Networks = Mapping[str, Callable[..., np.ndarray]]
-Path = str | PathLike[str]
+Functions = Mapping[str, Callable[..., np.ndarray]]  # frozen networks, from host arrays to host arrays
+FilePath = str | PathLike[str]
+
+LIMIT_SLACK = 1e-3  # by which rounding may carry a value past its limit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,13 @@ class ClipShape:
     width: int
     fps: float
 
+    def __post_init__(self) -> None:
+        if min(self.frames, self.height, self.width) < 1 or not 0 < self.fps < np.inf:
+            raise BadInput(
+                f"a clip needs at least one frame and one pixel and a rate above 0, not {self.frames} frames of "
+                f"{self.height}x{self.width} at {self.fps} a second"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class Footage:
@@ -46,11 +55,11 @@ class Footage:
         aids: further inputs that a condition takes by name, such as the mask's `hide`.
     """
 
-    source: Path | Clip
+    source: FilePath | Clip
     aids: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def extract(source: Path | Clip, **aids: Any) -> Footage:
+def extract(source: FilePath | Clip, **aids: Any) -> Footage:
     """Say that a condition is to be taken from footage: a file that FFmpeg or Pillow reads, or a clip."""
     return Footage(source, aids)
 
@@ -81,15 +90,15 @@ class Condition:
     extractable: ClassVar[bool] = True
     absent_is_null: ClassVar[bool] = False
 
-    def embed(self, array: np.ndarray, networks: Networks) -> np.ndarray:
+    def embed(self, array: np.ndarray, networks: Functions) -> np.ndarray:
         """Of a token condition: what `read` or `extract` gave, as the token encoder takes it, `[T, D]` or `[E]`."""
         return array
 
-    def null(self, shape: ClipShape, networks: Networks) -> np.ndarray:
+    def null(self, shape: ClipShape, networks: Functions) -> np.ndarray:
         """Of a token condition: the embedding that guidance compares with."""
         raise NotImplementedError
 
-    def read(self, source: Any, shape: ClipShape, networks: Networks) -> np.ndarray:
+    def read(self, source: Any, shape: ClipShape, networks: Functions) -> np.ndarray:
         """A finished condition, from a file, an array or text, as the array that the model takes.
 
         Raises:
@@ -97,7 +106,9 @@ class Condition:
         """
         raise BadInput(f"{self.name} cannot be handed in finished")
 
-    def extract(self, clip: Clip, shape: ClipShape, networks: Networks, seed: int, **aids: Any) -> np.ndarray:
+    def extract(
+        self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
+    ) -> np.ndarray:
         """The condition of footage that is already sampled at the model's rate and number of frames.
 
         Args:
@@ -116,7 +127,18 @@ class Condition:
         """The condition as pictures of the clip's height and width, to look at: one, or one a frame."""
         raise NotImplementedError
 
-    def need(self, networks: Networks) -> None:
+    def check_footage(self, footage: Footage, networks: Functions) -> None:
+        """Raise BadInput where this condition cannot be extracted, or not with the aids that are named."""
+        if not self.extractable:
+            self.need(networks)
+            raise BadInput(f"{self.name} cannot be extracted from footage: hand in {self.accepts}")
+        for aid in footage.aids:
+            if aid not in self.aids:
+                raise BadInput(
+                    f"{self.name} takes no {aid!r} beside footage, only {', '.join(self.aids) or 'that'}"
+                )
+
+    def need(self, networks: Functions) -> None:
         """Raise BadInput where the model lacks a network that `extract` calls."""
         for network in self.networks:
             if network not in networks:
@@ -127,12 +149,32 @@ class Condition:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class VectorCondition(Condition):
+    """A token condition of one vector, which passes an MLP of the token encoder to become one token.
+
+    Attributes:
+        width: of the vector.
+    """
+
+    width: int = 1024
+
+    def null(self, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "D"]:
+        """Zeros, which still pass the MLP."""
+        return np.zeros(self.width, np.float32)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MapCondition(Condition):
     """A condition of maps `[F, H, W, channels]` (F = 1 for a still), float32.
 
     Attributes:
         scale: size of a map, in units of the video's size (384 / 256 in the released model, but for motion).
+
+    Class attributes:
+        limits: least and greatest value.
     """
+
+    limits: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
 
     scale: float = 1.0
 
@@ -152,7 +194,13 @@ class MapCondition(Condition):
                 f"{source}: {self.name} must be numbers of shape {list(wanted)}, "
                 f"not {array.dtype} of shape {list(array.shape)}"
             )
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
         if not np.isfinite(array).all():
-            raise BadInput(f"{source}: {self.name} must be finite, but holds NaN or infinity")
+            raise BadInput(f"{source}: {self.name} must be finite in float32, but holds NaN or infinity")
+        (low, high), least, most = self.limits, array.min(), array.max()
+        if least < low - LIMIT_SLACK or most > high + LIMIT_SLACK:
+            raise BadInput(
+                f"{source}: {self.name} must lie in [{low:g}, {high:g}], not [{least:g}, {most:g}]"
+            )
         return array

@@ -1,6 +1,5 @@
 """The catalogue: every condition there is, by name. Model, data, training, command line and evaluation go through it."""
 
-import dataclasses
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +13,14 @@ from vcjax.conditions.motion import Motion
 from vcjax.conditions.style import Style
 from vcjax.conditions.text import Text
 from vcjax.errors import BadInput
+from vcjax.settings import typed
 
 CATALOGUE: dict[str, type[Condition]] = {
     family.name: family for family in (Text, Style, Image, SingleSketch, Motion, Depth, Mask, Sketch)
 }
 
 
-def from_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Condition]:
+def from_settings(settings: Mapping[str, Any]) -> dict[str, Condition]:
     """A model's conditions from its configuration, `{name: settings}`, in the order given there.
 
     A custom condition names its class as `"class": "package.module:Class"` beside its settings.
@@ -28,28 +28,25 @@ def from_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Condit
     Raises:
         BadInput: an unknown condition or setting, or a class that cannot be imported.
     """
-    return {name: _condition(name, dict(fields)) for name, fields in settings.items()}
+    return {name: _condition(name, fields) for name, fields in settings.items()}
 
 
-def _condition(name: str, fields: dict[str, Any]) -> Condition:
-    path = fields.pop("class", None)
+def _condition(name: str, fields: Any) -> Condition:
+    where = f"condition {name}"
+    path = fields.get("class") if isinstance(fields, Mapping) else None
     family = _imported(name, path) if path else CATALOGUE.get(name)
     if family is None:
         raise BadInput(
             f"unknown condition {name!r}: known are {', '.join(CATALOGUE)}, or name a class for it"
         )
-    known = [field.name for field in dataclasses.fields(family)]
-    for field in fields:
-        if field not in known:
-            raise BadInput(f"condition {name} has no setting {field!r}: it has {', '.join(known) or 'none'}")
-    return family(**fields)
+    return typed(family, {k: v for k, v in fields.items() if k != "class"} if path else fields, where)
 
 
-def _imported(name: str, path: str) -> type[Condition]:
-    module, _, attribute = path.partition(":")
+def _imported(name: str, path: Any) -> type[Condition]:
+    module, _, attribute = str(path).partition(":")
     try:
         family = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise BadInput(f"condition {name}: class {path!r} must be package.module:Class ({error})") from error
     if not (isinstance(family, type) and issubclass(family, Condition) and family.name == name):
         raise BadInput(f"condition {name}: {path!r} must be a Condition whose name is {name!r}")

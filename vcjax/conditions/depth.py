@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float32
 
-from vcjax.conditions.base import ClipShape, Kind, MapCondition, Networks
-from vcjax.conditions.lines import brightness
-from vcjax.conditions.media import BLACK, array_of, name_of, pictures
+from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
+from vcjax.conditions.media import BLACK, array_of, brightness, name_of, pictures
 from vcjax.conditions.preview import as_picture
 
 
@@ -24,13 +23,15 @@ class Depth(MapCondition):
     kind: ClassVar[Kind] = "sequence"
     channels: ClassVar[int] = 1
     summary: ClassVar[str] = "how near each pixel is"
-    accepts: ClassVar[str] = "a finished depth map, bright is near: a video, a picture, or an array (.npy)"
+    accepts: ClassVar[str] = (
+        "a finished depth map, bright is near: a video or picture (read with 8 bits), or an array (.npy)"
+    )
     networks: ClassVar[tuple[str, ...]] = ("depth",)
     extractable: ClassVar[bool] = False
 
     white: float = 1.0
 
-    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "F H W 1"]:
+    def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 1"]:
         """A finished depth map, resized and cropped."""
         array = array_of(source)
         if array is not None:

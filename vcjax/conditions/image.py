@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float32
 
-from vcjax.conditions.base import ClipShape, Kind, MapCondition, Networks
+from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
 from vcjax.conditions.media import WHITE, array_of, name_of, pictures
 from vcjax.conditions.preview import as_picture
 from vcjax.video.clip import Clip
@@ -19,10 +19,11 @@ class Image(MapCondition):
     name: ClassVar[str] = "image"
     kind: ClassVar[Kind] = "still"
     channels: ClassVar[int] = 3
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
     summary: ClassVar[str] = "the first frame"
     accepts: ClassVar[str] = "a picture, or an array (.npy) in [0, 1]"
 
-    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "1 H W 3"]:
+    def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "1 H W 3"]:
         """A picture (of a video, its first frame), resized and cropped."""
         array = array_of(source)
         if array is not None:
@@ -30,7 +31,7 @@ class Image(MapCondition):
         return self._resized(pictures(source, shape, 1, WHITE), shape)
 
     def extract(
-        self, clip: Clip, shape: ClipShape, networks: Networks, seed: int, **aids: Any
+        self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
     ) -> Float32[np.ndarray, "1 H W 3"]:
         """The footage's first frame."""
         return self._resized(clip.frames[:1], shape)

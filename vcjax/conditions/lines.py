@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float32
 
-from vcjax.conditions.base import ClipShape, Kind, MapCondition, Networks
-from vcjax.conditions.media import BLACK, array_of, name_of, pictures
+from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
+from vcjax.conditions.media import BLACK, array_of, brightness, name_of, pictures
 from vcjax.conditions.preview import as_picture
 
 
@@ -18,6 +18,7 @@ class Sketch(MapCondition):
     name: ClassVar[str] = "sketch"
     kind: ClassVar[Kind] = "sequence"
     channels: ClassVar[int] = 1
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
     summary: ClassVar[str] = "the lines of every frame"
     accepts: ClassVar[str] = (
         "finished lines, bright on black: a video, a picture, or an array (.npy) in [0, 1]"
@@ -25,7 +26,7 @@ class Sketch(MapCondition):
     networks: ClassVar[tuple[str, ...]] = ("sketch",)
     extractable: ClassVar[bool] = False
 
-    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "F H W 1"]:
+    def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 1"]:
         """Finished lines, resized and cropped; colours become their brightness."""
         array = array_of(source)
         if array is not None:
@@ -46,10 +47,3 @@ class SingleSketch(Sketch):
     kind: ClassVar[Kind] = "still"
     summary: ClassVar[str] = "the lines of the first frame"
     accepts: ClassVar[str] = "finished lines, bright on black: a picture, or an array (.npy) in [0, 1]"
-
-
-def brightness(frames: np.ndarray, size: tuple[int, int]) -> Float32[np.ndarray, "F H W 1"]:
-    """Resize and crop frames; the mean of red, green and blue in [0, 1]."""
-    from vcjax.video.resize import resize_crop
-
-    return resize_crop(frames, *size, rule="map").astype(np.float32).mean(-1, keepdims=True) / 255

@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from vcjax.conditions.base import ClipShape, Kind, MapCondition, Networks
-from vcjax.conditions.lines import brightness
-from vcjax.conditions.media import BLACK, array_of, name_of, pictures
+from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
+from vcjax.conditions.media import BLACK, array_of, brightness, name_of, pictures
 from vcjax.conditions.preview import as_picture
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
@@ -27,6 +26,7 @@ class Mask(MapCondition):
     name: ClassVar[str] = "mask"
     kind: ClassVar[Kind] = "sequence"
     channels: ClassVar[int] = 4
+    limits: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     summary: ClassVar[str] = "footage with a region hidden, to be filled"
     accepts: ClassVar[str] = (
         "an array (.npy): frames in [-1, 1] times what is visible, and behind them what is (0 or 1)"
@@ -35,15 +35,17 @@ class Mask(MapCondition):
         "hide": "a picture whose white parts are hidden; drawn at random without it"
     }
 
-    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "F H W 4"]:
+    def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 4"]:
         """A finished mask condition."""
         array = array_of(source)
         if array is None:
-            raise BadInput(f"{name_of(source)}: mask must be {self.accepts}; footage goes to --mask-from")
+            raise BadInput(
+                f"{name_of(source)}: mask must be {self.accepts}; footage is extracted from, with vcjax.extract or --mask-from"
+            )
         return self.checked(array, shape, name_of(source))
 
     def extract(
-        self, clip: Clip, shape: ClipShape, networks: Networks, seed: int, **aids: Any
+        self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
     ) -> Float32[np.ndarray, "F H W 4"]:
         """Footage behind the mask `hide`, or behind one drawn from `seed`."""
         from vcjax.video.resize import resize_crop

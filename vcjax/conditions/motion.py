@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float32
 
-from vcjax.conditions.base import ClipShape, Kind, MapCondition, Networks
+from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
 from vcjax.conditions.media import array_of, name_of
 from vcjax.conditions.preview import as_picture
 from vcjax.errors import BadInput
@@ -34,15 +34,17 @@ class Motion(MapCondition):
     bit_rate: int = 200_000
     gop: int = 12
 
-    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "F H W 2"]:
+    def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 2"]:
         """A finished motion field."""
         array = array_of(source)
         if array is None:
-            raise BadInput(f"{name_of(source)}: motion must be {self.accepts}; footage goes to --motion-from")
+            raise BadInput(
+                f"{name_of(source)}: motion must be {self.accepts}; footage is extracted from, with vcjax.extract or --motion-from"
+            )
         return self.checked(array, shape, name_of(source))
 
     def extract(
-        self, clip: Clip, shape: ClipShape, networks: Networks, seed: int, **aids: Any
+        self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
     ) -> Float32[np.ndarray, "F H W 2"]:
         """Motion vectors of the footage, re-encoded in memory as MPEG-4 Part 2."""
         from vcjax.video.motion import codec_motion, rasterise

@@ -14,11 +14,27 @@ LABEL_WIDTH = 84  # of the longest name in Pillow's own font
 
 def as_picture(values: Float[np.ndarray, "F H W C"], shape: ClipShape) -> UInt8[np.ndarray, "F h w 3"]:
     """Maps in [0, 1] of 1 or 3 channels as frames of the clip's size."""
+    frames = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
+    return fitted(np.ascontiguousarray(np.broadcast_to(frames, (*frames.shape[:3], 3))), shape)
+
+
+def fitted(frames: UInt8[np.ndarray, "F H W 3"], shape: ClipShape) -> UInt8[np.ndarray, "F h w 3"]:
+    """Frames of any size at the clip's size."""
     from vcjax.video.resize import resize_crop
 
-    frames = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
-    frames = np.broadcast_to(frames, (*frames.shape[:3], 3))
-    return resize_crop(np.ascontiguousarray(frames), shape.height, shape.width, rule="map")
+    return resize_crop(frames, shape.height, shape.width, rule="map")
+
+
+def fingerprint(values: np.ndarray, shape: ClipShape) -> np.ndarray:
+    """A vector as one grey picture `[1, H, W, 3]` of little squares, row by row, from its least to its greatest."""
+    side = int(np.ceil(np.sqrt(values.size)))
+    square = np.full(side * side, values.min(), np.float32)
+    square[: values.size] = values.ravel()
+    spread = max(float(np.ptp(square)), np.finfo(np.float32).tiny)
+    square = ((square - square.min()) / spread * 255).astype(np.uint8).reshape(side, side)
+    rows = np.arange(shape.height) * side // shape.height
+    columns = np.arange(shape.width) * side // shape.width
+    return np.repeat(square[rows][:, columns][None, ..., None], 3, axis=-1)
 
 
 def side_by_side(columns: Mapping[str, UInt8[np.ndarray, "F H W 3"]], fps: float) -> Clip:

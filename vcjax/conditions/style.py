@@ -6,19 +6,15 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float32
 
-from vcjax.conditions.base import ClipShape, Condition, Kind, Networks
+from vcjax.conditions.base import ClipShape, Functions, Kind, VectorCondition
 from vcjax.conditions.media import array_of, name_of
-from vcjax.conditions.text import fingerprint
+from vcjax.conditions.preview import fingerprint
 from vcjax.errors import BadInput
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Style(Condition):
-    """The look of the video, as CLIP's image tower sees a picture.
-
-    Attributes:
-        width: of the embedding.
-    """
+class Style(VectorCondition):
+    """The look of the video, as CLIP's image tower sees a picture."""
 
     name: ClassVar[str] = "style"
     kind: ClassVar[Kind] = "tokens"
@@ -27,9 +23,7 @@ class Style(Condition):
     networks: ClassVar[tuple[str, ...]] = ("vision",)
     extractable: ClassVar[bool] = False
 
-    width: int = 1024
-
-    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "D"]:
+    def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "D"]:
         """A finished embedding."""
         array = array_of(source)
         if array is None:
@@ -40,10 +34,6 @@ class Style(Condition):
                 f"{name_of(source)}: style must be {self.width} finite numbers, not {array.dtype} of shape {list(array.shape)}"
             )
         return array.astype(np.float32)
-
-    def null(self, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "D"]:
-        """Zeros, which still pass the MLP."""
-        return np.zeros(self.width, np.float32)
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
         """The embedding as a fingerprint."""

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from vcjax.conditions.base import ClipShape, Condition, Kind, Networks
+from vcjax.conditions.base import ClipShape, Condition, Functions, Kind
+from vcjax.conditions.preview import fingerprint
 from vcjax.errors import BadInput
 
 
@@ -21,32 +22,20 @@ class Text(Condition):
     extractable: ClassVar[bool] = False
     absent_is_null: ClassVar[bool] = True
 
-    def read(self, source: Any, shape: ClipShape, networks: Networks) -> Int32[np.ndarray, "T"]:
+    def read(self, source: Any, shape: ClipShape, networks: Functions) -> Int32[np.ndarray, "T"]:
         """Token ids of a sentence."""
         if not isinstance(source, str):
             raise BadInput(f"text must be a sentence, not {type(source).__name__}")
         return networks["tokenizer"](source)
 
-    def embed(self, array: np.ndarray, networks: Networks) -> Float32[np.ndarray, "T D"]:
+    def embed(self, array: np.ndarray, networks: Functions) -> Float32[np.ndarray, "T D"]:
         """Hidden states of the tokens."""
         return networks["text"](array)
 
-    def null(self, shape: ClipShape, networks: Networks) -> Float32[np.ndarray, "T D"]:
+    def null(self, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "T D"]:
         """The embedding of the empty string."""
         return self.embed(self.read("", shape, networks), networks)
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
         """The token ids as a fingerprint."""
         return fingerprint(array.astype(np.float32), shape)
-
-
-def fingerprint(values: np.ndarray, shape: ClipShape) -> np.ndarray:
-    """A vector as one grey picture `[1, H, W, 3]` of little squares, row by row, from its least to its greatest."""
-    side = int(np.ceil(np.sqrt(values.size)))
-    square = np.full(side * side, values.min(), np.float32)
-    square[: values.size] = values.ravel()
-    spread = max(float(np.ptp(square)), np.finfo(np.float32).tiny)
-    square = ((square - square.min()) / spread * 255).astype(np.uint8).reshape(side, side)
-    rows = np.arange(shape.height) * side // shape.height
-    columns = np.arange(shape.width) * side // shape.width
-    return np.repeat(square[rows][:, columns][None, ..., None], 3, axis=-1)

@@ -27,14 +27,19 @@ class Tokenizer:
     """Text to token ids: start, pieces, end, then zeros up to the length; a text that is too long ends with end.
 
     ```python
-    ids = Tokenizer(folder / "tokenizer.json", length=77)("a red circle")      # int32 [77]
+    ids = Tokenizer(folder / "tokenizer.json", length=77, vocabulary=49_408)("a red circle")      # int32 [77]
     ```
 
+    Args:
+        path: the file.
+        length: number of ids.
+        vocabulary: number of ids that the text tower knows.
+
     Raises:
-        BadInput: the file is missing or is not a tokenizer.
+        BadInput: the file is missing, is not a tokenizer of CLIP's kind, or has more tokens than the tower knows.
     """
 
-    def __init__(self, path: Path, length: int):
+    def __init__(self, path: Path, length: int, vocabulary: int):
         from tokenizers import Tokenizer as FastTokenizer
 
         if not path.is_file():
@@ -43,8 +48,14 @@ class Tokenizer:
             self._pieces = FastTokenizer.from_file(str(path))
         except Exception as error:  # the library raises plain Exception, for any damage
             raise BadInput(f"{path} is not a tokenizer file: {error}") from error
-        self._length = length
         self._special: dict[str, Any] = {token: self._pieces.token_to_id(token) for token in (START, END)}
+        if self._pieces.pre_tokenizer is None or None in self._special.values():
+            raise BadInput(f"{path} is not a tokenizer of CLIP's kind: it lacks pieces, {START} or {END}")
+        if self._pieces.get_vocab_size() > vocabulary:
+            raise BadInput(
+                f"{path} has {self._pieces.get_vocab_size()} tokens, but the text tower knows {vocabulary}"
+            )
+        self._length = length
         self._start, self._end = self._special.values()
 
     def __call__(self, text: str) -> Int32[np.ndarray, "T"]:

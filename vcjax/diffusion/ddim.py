@@ -44,6 +44,10 @@ class Steps:
     def __len__(self) -> int:
         return self.t.shape[0]
 
+    def inactive(self) -> "Steps":
+        """As many rows that do nothing."""
+        return dataclasses.replace(self, active=np.zeros_like(self.active))
+
     def chunks(self, size: int) -> list["Steps"]:
         """Cut the table into pieces of exactly `size` rows, the last one filled up with inactive rows."""
         missing = -len(self) % size

@@ -13,6 +13,7 @@ Implementation = Literal["auto", "cudnn", "blockwise", "plain"]
 # Above this many scores for one head the matrix leaves the caches of a core; `auto` then works in blocks.
 PLAIN_SCORES = 256 * 256
 QUERY_BLOCK = 1024
+CUDNN_HEAD = 128  # most channels of a head that cuDNN's attention takes, on every generation of GPU
 
 
 def attend(
@@ -56,7 +57,8 @@ def _best(query: Array, key: Array) -> Implementation:
     if scores <= PLAIN_SCORES:
         return "plain"
     sixteen_bits = query.dtype in (jnp.bfloat16, jnp.float16)
-    if jax.default_backend() == "gpu" and sixteen_bits and query.shape[-1] % 8 == 0:
+    size = query.shape[-1]
+    if jax.default_backend() == "gpu" and sixteen_bits and size % 8 == 0 and size <= CUDNN_HEAD:
         return "cudnn"
     return "blockwise"
 

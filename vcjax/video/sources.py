@@ -49,11 +49,11 @@ class Moment:
 def open_source(path: str | os.PathLike[str]) -> "Picture | Video":
     """The source that can read the file, told by what lies in it and not by its name."""
     path = Path(path)
-    if path.is_dir():
-        raise BadInput(f"{path} is a directory; give a video or an image")
-    if path.exists() and not path.is_file():
-        raise BadInput(f"{path} is not a regular file; give a video or an image")
     try:
+        if path.is_dir():
+            raise BadInput(f"{path} is a directory; give a video or an image")
+        if path.exists() and not path.is_file():
+            raise BadInput(f"{path} is not a regular file; give a video or an image")
         with path.open("rb") as file:
             empty = not file.read(1)
     except OSError as error:

@@ -4,6 +4,7 @@ Files are written under a temporary name and renamed; `config.json` comes last, 
 model. Tensors are read through a memory map, each once, straight into the type and place that are asked for.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import numpy as np
 
 from vcjax.errors import BadInput
 from vcjax.files import replacing
+from vcjax.settings import typed
 from vcjax.weights.safetensors_files import forget, map_tensors, write_tensors
 from vcjax.weights.trees import Tree, flatten, unflatten
 
@@ -22,6 +24,21 @@ FORMAT = 1
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 ALWAYS_VERIFIED = 64 * 2**20  # bytes up to which a file's checksum is verified at every loading
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeightFile:
+    """What config.json says of the file with a component's parameters.
+
+    Attributes:
+        file: its name in the folder.
+        bytes: its size.
+        sha256: its checksum, in hexadecimal.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -51,27 +68,22 @@ def read_component(
     prefixes: tuple[str, ...] = ("",),
     dtype: Any = None,
     place: Callable[[np.ndarray], jax.Array] = jax.numpy.asarray,
-    verify: bool = False,
 ) -> Tree:
     """Parameters of one component, as a tree of arrays on the device.
 
     Args:
         folder: the model folder.
-        config: its configuration.
+        config: its configuration, which names the file.
         component: name of the component.
         prefixes: only tensors whose name begins with one of these are read.
         dtype: type to hold floating-point parameters in; as stored without it.
         place: puts a host array where it is wanted, onto a sharding say.
-        verify: compare the checksum of a large file too; small ones always are.
 
     Raises:
-        BadInput: the file is missing, damaged, or not the one that the configuration speaks of.
+        BadInput: the file is missing or damaged. `check_file` says whether it is the one that the configuration means.
     """
-    entry = config["files"].get(component)
-    if entry is None:
-        raise BadInput(f"{folder} has no {component} network")
-    path = folder / entry["file"]
-    check_file(path, entry, verify=verify)
+    entry = file_of(folder, config, component)
+    path = folder / entry.file
     try:
         tensors, mapping = map_tensors(path)
     except (ValueError, OSError) as error:
@@ -82,19 +94,36 @@ def read_component(
             floating = jax.numpy.issubdtype(tensor.dtype, jax.numpy.floating)
             flat[name] = place(np.array(tensor, dtype if floating else None))
             forget(mapping)
+    if not flat:
+        raise BadInput(f"{path} holds nothing of {', '.join(prefix.rstrip('/') for prefix in prefixes)}")
     return unflatten(flat)
 
 
-def check_file(path: Path, entry: Mapping[str, Any], *, verify: bool) -> None:
-    """Raise BadInput where a file is missing or is not the one that config.json was written with."""
+def file_of(folder: Path, config: Mapping[str, Any], component: str) -> WeightFile:
+    """The file with a component's parameters; BadInput where the configuration does not name one."""
+    where = f"{folder / CONFIG}: files"
+    files = typed(Mapping[str, Any], config.get("files", {}), where)
+    if component not in files:
+        raise BadInput(f"{folder} has no {component} network")
+    return typed(WeightFile, files[component], f"{where}.{component}")
+
+
+def check_file(path: Path, entry: WeightFile, *, verify: bool) -> None:
+    """Raise BadInput where a file is missing or is not the one that config.json was written with.
+
+    Args:
+        path: the file.
+        entry: what config.json says of it.
+        verify: compare the checksum of a large file too; those up to `ALWAYS_VERIFIED` bytes always are.
+    """
     if not path.is_file():
         raise BadInput(f"{path} is missing, though {CONFIG} names it")
     size = path.stat().st_size
-    if size != entry["bytes"]:
+    if size != entry.bytes:
         raise BadInput(
-            f"{path} has {size} bytes instead of the {entry['bytes']} that {CONFIG} names: copy it again"
+            f"{path} has {size} bytes instead of the {entry.bytes} that {CONFIG} names: copy it again"
         )
-    if (verify or size <= ALWAYS_VERIFIED) and checksum(path) != entry["sha256"]:
+    if (verify or size <= ALWAYS_VERIFIED) and checksum(path) != entry.sha256:
         raise BadInput(f"{path} is damaged: its checksum is not the one in {CONFIG}")
 
 

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import ScopeParamNotFoundError, ScopeParamShapeError
 
 from vcjax.errors import BadInput
 from vcjax.models.autoencoder import Autoencoder
@@ -15,6 +16,7 @@ from vcjax.models.clip import TextTower
 from vcjax.models.stc import POOLED, STCEncoder
 from vcjax.models.tokens import TokenEncoder
 from vcjax.models.unet import UNet
+from vcjax.settings import typed
 from vcjax.weights.trees import Tree
 
 
@@ -107,11 +109,19 @@ class _ToSize:
 
 
 def apply(module: nn.Module, parameters: Tree, *inputs: Any, **options: Any) -> Any:
-    """What a module answers with these parameters."""
-    return module.apply({"params": parameters}, *inputs, **options)
+    """What a module answers with these parameters.
+
+    Raises:
+        BadInput: the parameters are not a module's of these sizes.
+    """
+    try:
+        return module.apply({"params": parameters}, *inputs, **options)
+    except (ScopeParamShapeError, ScopeParamNotFoundError) as error:
+        reason = str(error).split(" (https")[0]
+        raise BadInput(f"weights do not fit the sizes of their {type(module).__name__}: {reason}") from error
 
 
-def networks_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Networks:
+def networks_from_settings(settings: Mapping[str, Any]) -> Networks:
     """Networks from a model's configuration, `{component: {field: value}}`.
 
     Raises:
@@ -121,7 +131,11 @@ def networks_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Network
     for name in settings:
         if name not in modules:
             raise BadInput(f"unknown component {name!r}: a model is made of {', '.join(modules)}")
-    chosen: dict[str, Any] = {name: _module(name, type(modules[name]), f) for name, f in settings.items()}
+    own = {"parent", "name"}
+    chosen: dict[str, Any] = {
+        name: typed(type(modules[name]), fields, f"component {name}", leave_out=own)
+        for name, fields in settings.items()
+    }
     return Networks(**chosen)
 
 
@@ -136,14 +150,6 @@ def settings_of(networks: Networks) -> dict[str, dict[str, Any]]:
 
 def _modules(networks: Networks) -> dict[str, nn.Module]:
     return {field.name: getattr(networks, field.name) for field in dataclasses.fields(networks)}
-
-
-def _module(name: str, family: type[nn.Module], fields: Mapping[str, Any]) -> nn.Module:
-    known = [f.name for f in dataclasses.fields(family) if f.name not in ("parent", "name")]
-    for field in fields:
-        if field not in known:
-            raise BadInput(f"component {name} has no setting {field!r}: it has {', '.join(known)}")
-    return family(**{f: tuple(v) if isinstance(v, list) else v for f, v in fields.items()})
 
 
 def _array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
