@@ -130,13 +130,13 @@ def test_a_clip_of_just_the_right_number_of_frames_is_taken_as_it_is():
 
 
 def test_short_footage_is_sampled_more_densely_from_a_file_and_from_memory_alike(tmp_path):
-    clip = numbered(20, 20.0, step=12)  # a second, where the model wants a second and a half
+    clip = numbered(18, 20.0, step=12)  # 0.9 seconds, where the model wants a second and a half
     clip.save(tmp_path / "clip.webp")
     shape = ClipShape(frames=12, height=8, width=8, fps=8.0)
     of_file, of_memory = (sampled(Footage(source), shape) for source in (tmp_path / "clip.webp", clip))
-    assert of_file.fps == of_memory.fps == 13.0  # int(12 frames / 1 second) + 1
+    assert of_file.fps == of_memory.fps == 14.0  # int(12 frames / 0.9 seconds) + 1
     assert len(of_memory) == 12
-    np.testing.assert_array_equal(of_memory.frames[:, 0, 0, 0], 12 * (np.arange(12) * 20 // 13))
+    np.testing.assert_array_equal(of_memory.frames[:, 0, 0, 0], 12 * (np.arange(12) * 20 // 14))
     assert (
         np.abs(of_file.frames.astype(int) - of_memory.frames).max() < 6
     )  # WebP is lossy, but not by half a step
