@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m vcjax.demo --out $(OUT)
 
 test: $(VENV)/.installed-test check
-	$(BIN)/python -m pytest -n 2 -m "not slow and not parity"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not parity" --durations=5
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """The 3D UNet: predicts the noise (or the velocity) of a latent clip, given summed maps and tokens.
 
-FACTS of the released network: arXiv 2306.02018, section 3.3, and its published weights; they are the defaults.
+The sizes of the released network (arXiv 2306.02018, section 3.3, and its published weights) are the defaults.
 """
 
 import math
@@ -38,7 +38,7 @@ class UNet(nn.Module):
         latent_channels: channels of the latent, in and out.
         groups: groups of every group norm.
         dropout: rate inside residual blocks and temporal convolutions, in training.
-        dtype: compute type; parameters, norms and softmax stay float32.
+        dtype: compute type; norms and softmax are computed in float32, and parameters are made in it.
         attention: see `vcjax.models.attention.attend`.
         rematerialised: kinds of block whose activations are recomputed in the backward pass.
     """

@@ -1,7 +1,7 @@
 """The networks that a model is made of: which module each component is, and the shapes of its parameters."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -51,26 +51,10 @@ class Networks:
             vectors: width of each vector condition (style), by name; `tokens` has an MLP for each.
         """
         key = jax.eval_shape(lambda: jax.random.key(0))
-        return self._parameters(
-            channels, vectors, lambda module, *inputs: jax.eval_shape(module.init, key, *inputs)
-        )
 
-    def init(
-        self, key: jax.Array, channels: Mapping[str, int], vectors: Mapping[str, int]
-    ) -> dict[str, Tree]:
-        """Parameters of every component as training begins with them; see `shapes`."""
-        keys = iter(jax.random.split(key, 5 + len(channels)))
+        def parameters(module: Any, *inputs: Any) -> Tree:
+            return jax.eval_shape(module.init, key, *inputs)["params"]
 
-        def begin(module: nn.Module, *inputs: Any) -> Any:
-            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), inputs)
-            return jax.jit(module.init)(next(keys), *zeros)
-
-        return self._parameters(channels, vectors, begin)
-
-    def _parameters(
-        self, channels: Mapping[str, int], vectors: Mapping[str, int], make: Callable[..., Any]
-    ) -> dict[str, Tree]:
-        """What `make(module, *inputs)` gives for every component, with the smallest inputs that will do."""
         rows = _array(1, self.text.length, self.text.width)
         embeddings = {"text": rows, **{name: _array(1, width) for name, width in vectors.items()}}
         present = {name: _array(1, dtype=bool) for name in embeddings}
@@ -90,11 +74,11 @@ class Networks:
             "autoencoder": (self.autoencoder, _array(1, factor, factor, 3)),
             "text": (self.text, _array(1, self.text.length, dtype=jnp.int32)),
         }
-        parameters = {name: make(*module)["params"] for name, module in modules.items()}
+        shapes = {name: parameters(*module) for name, module in modules.items()}
         maps = {name: _array(1, 1, POOLED * side, POOLED * side, count) for name, count in channels.items()}
-        parameters["stc"] = {name: make(encoder, map_)["params"] for name, map_ in maps.items()}
-        parameters["tokens"] = make(self.tokens, embeddings, present)["params"] if vectors else {}
-        return parameters
+        shapes["stc"] = {name: parameters(encoder, map_) for name, map_ in maps.items()}
+        shapes["tokens"] = parameters(self.tokens, embeddings, present) if vectors else {}
+        return shapes
 
 
 @dataclasses.dataclass(frozen=True)
