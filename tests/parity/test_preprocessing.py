@@ -130,7 +130,7 @@ def test_text(shared, tmp_path, conditions):
     sentence = "A black swan swims in a pond, the ripples shimmer."
     vocabulary = shared / "weights" / "bpe_simple_vocab_16e6.txt.gz"
     (tmp_path / "tokenizer.json").write_text(byte_pair_tokenizer(merges_of_file(vocabulary)), "utf-8")
-    tokenizer = Tokenizer(tmp_path / "tokenizer.json", length=77)
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json", length=77, vocabulary=49_408)
     expected = originals.load(OPEN_CLIP, "tokenizer").SimpleTokenizer(str(vocabulary))(sentence)[0]
     np.testing.assert_array_equal(
         conditions["text"].read(sentence, SHAPE, {"tokenizer": tokenizer}), expected

@@ -54,7 +54,7 @@ def test_ids_are_open_clips(shared, tmp_path):
     vocabulary = shared / "weights" / "bpe_simple_vocab_16e6.txt.gz"
     original = originals.load(originals.OPEN_CLIP, "tokenizer").SimpleTokenizer(str(vocabulary))
     (tmp_path / "tokenizer.json").write_text(byte_pair_tokenizer(merges_of_file(vocabulary)), "utf-8")
-    ours = Tokenizer(tmp_path / "tokenizer.json", length=77)
+    ours = Tokenizer(tmp_path / "tokenizer.json", length=77, vocabulary=49_408)
 
     every = texts()
     assert len(every) == COUNT
