@@ -13,8 +13,6 @@ from vcjax.parallel.compilation import enable_cache
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
-# Tests compile much and run little: without LLVM's expensive passes they compile in about half the time.
-os.environ.setdefault("XLA_FLAGS", "--xla_llvm_disable_expensive_passes=true")
 os.environ["VCJAX_CACHE"] = str(ROOT / ".pytest_cache" / "xla")  # not the user's, and kept from run to run
 enable_cache()
 
