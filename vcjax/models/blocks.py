@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from vcjax.models.attention import Implementation
 from vcjax.models.layers import Attention, GroupNorm, conv3x3, dense, exact_gelu, layer_norm
+from vcjax.models.winograd import convolve
 
 TRANSFORMER_NORM_EPSILON = 1e-6  # of the group norm in front of a transformer; all other norms have 1e-5
 FEED_FORWARD = 4
@@ -40,6 +41,7 @@ class TemporalConvolutions(nn.Module):
                 padding=((1, 1), (0, 0)),
                 dtype=self.dtype,
                 kernel_init=nn.initializers.zeros if i == 3 else nn.linear.default_kernel_init,
+                conv_general_dilated=convolve,
                 name=f"conv_{i}",
             )(y)
         return x + y

@@ -7,6 +7,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from vcjax.models.attention import Implementation, attend
+from vcjax.models.winograd import convolve
 
 NORM_EPSILON = 1e-5  # PyTorch's default; Flax's is 1e-6
 
@@ -56,6 +57,7 @@ def conv3x3(features: int, dtype: Dtype, name: str, *, stride: int = 1, zero: bo
         padding=((1, 1), (1, 1)),
         dtype=dtype,
         kernel_init=nn.initializers.zeros if zero else nn.linear.default_kernel_init,
+        conv_general_dilated=convolve,
         name=name,
     )
 
