@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vcjax.composer import Composer
     from vcjax.conditions.base import ClipShape, Footage, extract
+    from vcjax.conditions.strokes import strokes
     from vcjax.errors import BadInput, VcjaxWarning
     from vcjax.loading import load
     from vcjax.video.clip import Clip
@@ -33,6 +34,7 @@ _HOME = {
     "extract": "vcjax.conditions.base",
     "load": "vcjax.loading",
     "read": "vcjax.video.read",
+    "strokes": "vcjax.conditions.strokes",
     "write": "vcjax.video.write",
 }
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "extract",
     "load",
     "read",
+    "strokes",
     "write",
 ]
 

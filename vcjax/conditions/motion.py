@@ -8,7 +8,8 @@ from jaxtyping import Float32
 
 from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
 from vcjax.conditions.media import array_of, name_of
-from vcjax.conditions.preview import as_picture
+from vcjax.conditions.preview import arrows
+from vcjax.conditions.strokes import strokes_of
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
 
@@ -28,15 +29,19 @@ class Motion(MapCondition):
     kind: ClassVar[Kind] = "sequence"
     channels: ClassVar[int] = 2
     summary: ClassVar[str] = "how things and camera move"
-    accepts: ClassVar[str] = "an array (.npy) of pixels a frame, x to the right and y down"
+    accepts: ClassVar[str] = (
+        "strokes (.json, .svg), or an array (.npy) of pixels a frame, x to the right and y down"
+    )
+    drawn_over: ClassVar[str] = "image"
 
     form: Literal["centre", "blocks"] = "centre"
     bit_rate: int = 200_000
     gop: int = 12
 
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 2"]:
-        """A finished motion field."""
-        array = array_of(source)
+        """A finished motion field, or drawn strokes made into one."""
+        drawn = strokes_of(source)
+        array = array_of(source) if drawn is None else drawn.field(shape.frames, *self.size(shape))
         if array is None:
             raise BadInput(
                 f"{name_of(source)}: motion must be {self.accepts}; footage is extracted from, with vcjax.extract or --motion-from"
@@ -56,12 +61,6 @@ class Motion(MapCondition):
         field = rasterise(coded.vectors, *frames.shape[1:3], form=self.form)
         return resize_crop_field(field, *size) if self.form == "centre" else field
 
-    def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
-        """Direction as hue, speed as brightness, up to the clip's fastest pixel."""
-        speed = np.linalg.norm(array, axis=-1)
-        hue = (np.arctan2(array[..., 1], array[..., 0]) / (2 * np.pi)) % 1.0
-        fastest = max(float(speed.max()), np.finfo(np.float32).tiny)
-        thirds = np.array([0.0, 1 / 3, 2 / 3], np.float32)  # where red, green and blue are brightest
-        away = np.abs((hue[..., None] - thirds + 0.5) % 1.0 - 0.5)
-        colour = np.clip(2 - 6 * away, 0, 1)
-        return as_picture(colour * (speed / fastest)[..., None], shape)
+    def preview(self, array: np.ndarray, shape: ClipShape, over: np.ndarray | None = None) -> np.ndarray:
+        """Arrows over a picture `[1, H, W, 3]` of the clip's size, or over black."""
+        return arrows(array, shape, over)
