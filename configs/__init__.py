@@ -1,0 +1,1 @@
+"""What can be trained: files with `get_config()` for `python -m vcjax.training --config=FILE`."""

@@ -1,0 +1,62 @@
+"""The built-in model `tiny`, from nothing, on the sprite world: text-to-video first, then all conditions.
+
+    python -m vcjax.training --config=configs/sprites.py
+
+It needs the autoencoder and the CLIP pair of `configs/pretrain`, which the package holds already.
+"""
+
+from ml_collections import ConfigDict
+
+from vcjax.loading import model_table
+
+STAGES = {"text-to-video": 4000, "composition": 12000}  # steps
+
+
+def get_config() -> ConfigDict:
+    """Two stages; an eighth of the batches of the first are single images."""
+    text_to_video = {
+        "name": "text-to-video",
+        "steps": STAGES["text-to-video"],
+        "batch": 16,
+        "images_every": 8,
+        "images": 128,
+        "conditions": ("text",),
+        "dropout": {"all_dropped": 0.1, "all_kept": 0.9},
+        "train": ("unet/",),
+    }
+    composition = {
+        "name": "composition",
+        "steps": STAGES["composition"],
+        "batch": 16,
+        "dropout": {"all_dropped": 0.1, "all_kept": 0.1, "others": 0.5},
+        "optimizer": {"decay": "cosine", "final": 0.05},
+    }
+    return ConfigDict(
+        {
+            "task": "diffusion",
+            "model": model_table("tiny"),
+            "parts": "tiny",
+            "out": "runs/sprites",
+            "start": "",
+            "first_stage": 0,
+            "seed": 0,
+            "ema": 0.999,
+            "weighting": "plain",
+            "dtype": "float32",
+            "rematerialised": (),
+            "log_every": 50,
+            "save_every": 500,
+            "keep": 2,
+            "sample_every": 0,
+            "fixed_clips": 0,
+            "optimizer": {
+                "name": "adamw",
+                "learning_rate": 1e-3,
+                "warmup": 200,
+                "decay": "constant",
+                "weight_decay": 0.01,
+                "clip": 1.0,
+            },
+            "stages": (ConfigDict(text_to_video), ConfigDict(composition)),
+        }
+    )

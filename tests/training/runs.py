@@ -1,0 +1,121 @@
+"""Small runs for the tests: a line to be fitted, and a whole small diffusion model on the sprite world."""
+
+import json
+import shutil
+from importlib import resources
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vcjax.training.config import run_from
+from vcjax.training.task import Loss
+
+MODEL = {
+    "name": "small",
+    "networks": {
+        "unet": {
+            "width": 16,
+            "multipliers": [1, 2],
+            "blocks": 1,
+            "attention_levels": [1],
+            "head_size": 8,
+            "entry_heads": 2,
+            "latent_channels": 4,
+            "groups": 4,
+        },
+        "stc": {"features": 4},
+        "tokens": {"features": 16},
+        "autoencoder": {"width": 8, "multipliers": [1, 1, 1], "blocks": 1, "scale": 1.0, "groups": 4},
+        "text": {"vocabulary": 1024, "length": 32, "width": 16, "layers": 1, "heads": 2},
+        "vision": {"size": 16, "patch": 8, "width": 16, "layers": 1, "heads": 2, "features": 16},
+    },
+    "conditions": {"text": {}, "style": {"width": 16}, "image": {}, "motion": {}, "depth": {}},
+    "schedule": {"zero_terminal_snr": True},
+    "prediction": "v",
+    "clip": {"frames": 3, "height": 16, "width": 16, "fps": 8.0},
+    "defaults": {"steps": 5, "guidance": 2.0},
+}
+
+
+def small_parts(folder, model=MODEL):
+    """A model folder with random weights."""
+    folder.mkdir(parents=True)
+    shutil.copy(str(resources.files("vcjax") / "builtin" / "tiny" / "tokenizer.json"), folder)
+    (folder / "config.json").write_text(json.dumps({"format": 1, **model, "untrained": 0}))
+    return folder
+
+
+def table(tmp_path, **changes):
+    """The configuration of a small run of two stages, as a plain table."""
+    parts = tmp_path / "parts"
+    config = {
+        "task": "diffusion",
+        "model": MODEL,
+        "parts": str(parts if parts.exists() else small_parts(parts)),
+        "out": str(tmp_path / "run"),
+        "log_every": 1,
+        "save_every": 4,
+        "optimizer": {"learning_rate": 1e-2, "warmup": 2, "weight_decay": 0.01},
+        "stages": [
+            {"name": "first", "steps": 5, "batch": 2, "images_every": 3, "images": 4, "conditions": ["text"]},
+            {"name": "second", "steps": 5, "batch": 2},
+        ],
+    }
+    return {**config, **changes}
+
+
+def one_stage(tmp_path, stage=None, **changes):
+    """A small run of one stage."""
+    stages = [{"name": "only", "steps": 4, "batch": 2, **(stage or {})}]
+    return run_from(table(tmp_path, stages=stages, **changes))
+
+
+class LineTask:
+    """Fits y = a x + b; `frozen` is left alone."""
+
+    growing = ()
+
+    def init(self, key):
+        return {
+            "line": {"kernel": jnp.zeros((1, 1)), "bias": jnp.zeros(1)},
+            "other": {"kernel": jnp.ones((2, 2))},
+        }
+
+    def frozen(self):
+        return {}
+
+    def batches(self, stage, begin, first):
+        step = first
+        while True:
+            x = np.random.default_rng(step).normal(size=(stage.batch, 1)).astype(np.float32)
+            yield {"x": x, "y": 3 * x - 1}
+            step += 1
+
+    def loss(self, parameters, frozen, batch, key, stage):
+        line = parameters["line"]
+        touched = 0.0 * parameters["other"]["kernel"].sum()
+        errors = jnp.square(batch["x"] @ line["kernel"] + line["bias"] - batch["y"]).mean(-1) + touched
+        return Loss(
+            value=errors.mean(), sums={"error": errors.sum()}, counts={"error": jnp.asarray(len(errors))}
+        )
+
+    def samples(self, parameters, frozen):
+        return {}
+
+
+class SickTask(LineTask):
+    """Its loss is not a number from the batch of step 6 on."""
+
+    def batches(self, stage, begin, first):
+        for step, batch in enumerate(super().batches(stage, begin, first), start=first):
+            yield batch if step < 6 else {**batch, "y": batch["y"] * np.float32(np.nan)}
+
+
+def same(a, b):
+    """Whether two trees are equal bit for bit."""
+    a, b = jax.tree.map(np.asarray, a), jax.tree.map(np.asarray, b)
+    return jax.tree.structure(a) == jax.tree.structure(b) and all(
+        x.dtype == y.dtype and np.array_equal(x, y)
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )

@@ -1,0 +1,191 @@
+"""The loop: stages follow one another, NaN stops it, a folder belongs to its run, a checkpoint becomes a model folder."""
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import vcjax
+from tests.training.runs import LineTask, SickTask, same, small_parts, table
+from vcjax.errors import BadInput, VcjaxWarning
+from vcjax.training.assemble import task_of
+from vcjax.training.checkpoints import Checkpoints
+from vcjax.training.config import run_from
+from vcjax.training.export import export
+from vcjax.training.loop import train
+from vcjax.training.plan import plan
+
+
+def line_run(folder, **changes):
+    stages = [{"name": "first", "steps": 6, "batch": 4}, {"name": "second", "steps": 4, "batch": 4}]
+    return run_from(
+        {
+            "task": "line",
+            "model": {},
+            "out": str(folder),
+            "save_every": 3,
+            "log_every": 1,
+            "optimizer": {"learning_rate": 0.1},
+            "stages": stages,
+            **changes,
+        }
+    )
+
+
+def lines(folder):
+    return [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+
+
+def last_state(run, task):
+    planned = plan(run, task)
+    with Checkpoints(Path(run.out) / "checkpoints", run.keep) as checkpoints:
+        return checkpoints.restore(checkpoints.latest, planned.shapes_at(checkpoints.latest))
+
+
+def test_stages_follow_one_another_and_every_step_is_told(tmp_path):
+    run = line_run(tmp_path)
+    assert train(run, LineTask()) == 10
+    told = lines(tmp_path)
+    assert [line["step"] for line in told] == list(range(1, 11))
+    assert [line["stage"] for line in told] == ["first"] * 6 + ["second"] * 4
+    for key in (
+        "learning_rate", "gradient_norm", "parameter_norm", "error", "samples_a_second", "utilisation", "data_wait",
+        "memory_gb", "gflop_a_step",
+    ):  # fmt: skip
+        assert all(np.isfinite(line[key]) for line in told), key
+    assert any((tmp_path / "tensorboard").iterdir())
+    assert int(last_state(run, LineTask()).step) == 10
+
+
+def test_going_on_is_the_run_undisturbed(tmp_path):
+    whole = line_run(tmp_path / "whole")
+    train(whole, LineTask())
+    halves = line_run(tmp_path / "halves")
+    first = line_run(tmp_path / "halves", stages=[{"name": "first", "steps": 6, "batch": 4}])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VcjaxWarning)  # that the stages are others is told
+        train(first, LineTask())
+        train(halves, LineTask())
+    assert same(last_state(whole, LineTask()), last_state(halves, LineTask()))
+    assert [a["loss"] for a in lines(whole.out)] == [b["loss"] for b in lines(halves.out)]
+    assert train(whole, LineTask()) == 10  # and a run that is done does nothing
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_says_where(tmp_path):
+    run = line_run(tmp_path, seed=7)
+    with pytest.raises(
+        FloatingPointError, match=r"step 7 \(seed 7\) is nan.*last good checkpoint is step 6's"
+    ):
+        train(run, SickTask())
+    state = last_state(run, SickTask())
+    assert int(state.step) == 6
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.parameters))
+
+
+def test_the_latest_checkpoints_and_the_best_are_kept(tmp_path):
+    run = line_run(tmp_path, save_every=1, keep=2, optimizer={"learning_rate": 1.0, "name": "sgd"})
+    train(run, LineTask())
+    best = min(lines(tmp_path), key=lambda line: line["loss"])["step"]
+    with Checkpoints(tmp_path / "checkpoints", 2) as checkpoints:
+        assert checkpoints.steps == sorted({best, 9, 10})
+
+
+def test_a_half_written_checkpoint_is_not_taken_for_a_whole_one(tmp_path):
+    run = line_run(tmp_path)
+    train(run, LineTask())
+    folder = tmp_path / "checkpoints"
+    with Checkpoints(folder, 2) as checkpoints:
+        before = checkpoints.steps
+    half = folder / f"11.orbax-checkpoint-tmp-{0}"
+    shutil.copytree(folder / "10", half)
+    with Checkpoints(folder, 2) as checkpoints:
+        assert checkpoints.steps == before
+
+
+def test_a_folder_belongs_to_its_run(tmp_path):
+    train(line_run(tmp_path), LineTask())
+    with pytest.raises(BadInput, match="another seed"):
+        train(line_run(tmp_path, seed=1), LineTask())
+    with pytest.warns(VcjaxWarning, match="goes on with other log_every"):
+        train(line_run(tmp_path, log_every=2), LineTask())
+
+
+def test_a_checkpoint_of_other_parameters_is_refused(tmp_path):
+    class WiderTask(LineTask):
+        def init(self, key):
+            return {**super().init(key), "more": {"kernel": np.zeros(3, np.float32)}}
+
+    train(line_run(tmp_path), LineTask())
+    with pytest.raises(BadInput, match="does not fit this configuration"):
+        train(line_run(tmp_path), WiderTask())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small diffusion run of one step a stage."""
+    tmp_path = tmp_path_factory.mktemp("trained")
+    stages = [
+        {"name": "first", "steps": 1, "batch": 2, "conditions": ["text"], "train": ["unet/"]},
+        {"name": "second", "steps": 1, "batch": 2},
+    ]
+    run = run_from(table(tmp_path, stages=stages))
+    task = task_of(run)
+    assert train(run, task) == 2
+    return tmp_path, run, task
+
+
+def test_a_checkpoint_becomes_a_model_folder(trained):
+    tmp_path, run, task = trained
+    assert export(Path(run.out), tmp_path / "model") == 2
+    composer = vcjax.load(tmp_path / "model", verify=True)
+    average = last_state(run, task).average
+    for component in ("unet", "tokens"):
+        for a, b in zip(
+            jax.tree.leaves(composer.parameters(component)), jax.tree.leaves(average[component]), strict=True
+        ):
+            np.testing.assert_array_equal(np.asarray(a), np.asarray(b).astype(np.float16).astype(np.float32))
+    clip = composer(text="a red circle", seed=1)
+    assert clip.frames.shape == (3, 16, 16, 3)
+
+
+def test_a_run_can_begin_with_stage_two_and_with_a_new_condition(trained):
+    """The second stage alone, from the first one's model folder, with an encoder that the folder lacks."""
+    tmp_path, run, _ = trained
+    export(Path(run.out), tmp_path / "start")
+    model = {**run.model, "conditions": {**run.model["conditions"], "sketch": {}}}
+    small_parts(tmp_path / "wider", model)
+    changes = {
+        "model": model,
+        "parts": str(tmp_path / "wider"),
+        "start": str(tmp_path / "start"),
+        "first_stage": 1,
+    }
+    stages = [{"name": "first", "steps": 1, "batch": 2}, {"name": "second", "steps": 1, "batch": 2}]
+    again = run_from(table(tmp_path, out=str(tmp_path / "again"), stages=stages, **changes))
+    task = task_of(again)
+    from vcjax.training.loop import first_state
+
+    with Checkpoints(tmp_path / "none", 1) as nothing:
+        state, done = first_state(plan(again, task), task, nothing)
+    assert done == 1
+    stc = task._networks.stc
+    sketch = jax.random.uniform(jax.random.key(0), (1, 3, 16, 16, 1))
+    assert not np.asarray(stc.apply({"params": state.parameters["stc"]["sketch"]}, sketch, (4, 4))).any()
+    assert np.asarray(stc.apply({"params": state.parameters["stc"]["depth"]}, sketch, (4, 4))).any()
+
+
+@pytest.mark.parametrize("step", [1, 99])
+def test_what_cannot_be_exported_is_told(trained, step):
+    tmp_path, run, _ = trained
+    with pytest.raises(BadInput):
+        export(Path(run.out), tmp_path / "never", step=step, dtype="float8")
+    with pytest.raises(BadInput, match="not the folder of a run"):
+        export(tmp_path, tmp_path / "never")
+    if step == 99:
+        with pytest.raises(BadInput, match="not of 99"):
+            export(Path(run.out), tmp_path / "never", step=step)
+    assert not (tmp_path / "never").exists()

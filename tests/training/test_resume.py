@@ -1,0 +1,110 @@
+"""Killed anywhere and run again, a run ends with what it would have had undisturbed, bit for bit."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.training.runs import same, table
+from tests.training.test_loop import last_state, lines
+from vcjax.training.assemble import task_of
+from vcjax.training.config import run_from
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 240  # seconds
+
+
+def start(path):
+    command = [sys.executable, "-m", "tests.training.worker", str(path)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(path):
+    out, err = (process := start(path)).communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    return int(out)
+
+
+def wait_for(process, condition):
+    """Until the condition holds, looking often; the process must still be there."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.0005)
+
+
+def told(folder):
+    path = folder / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def checkpoints(folder):
+    """Names of what lies in the run's folder of checkpoints."""
+    inside = folder / "checkpoints"
+    return [path.name for path in inside.iterdir()] if inside.exists() else []
+
+
+def being_written(folder):
+    return [name for name in checkpoints(folder) if "tmp" in name]
+
+
+def written(folder):
+    return [name for name in checkpoints(folder) if name.isdecimal()]
+
+
+@pytest.mark.slow
+def test_killed_anywhere_and_run_again_it_is_the_run_undisturbed(tmp_path):
+    stages = [
+        {"name": "first", "steps": 6, "batch": 2, "images_every": 3, "images": 4, "conditions": ["text"]},
+        {"name": "second", "steps": 6, "batch": 2, "accumulate": 2},
+    ]
+    configuration = table(tmp_path, stages=stages, save_every=4)
+
+    def config(name):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({**configuration, "out": str(tmp_path / name)}))
+        return path, tmp_path / name
+
+    path, whole = config("whole")
+    assert finish(path) == 12
+    run = run_from(json.loads(path.read_text()))
+    task = task_of(run)
+    truth = last_state(run, task)
+
+    def check(name):
+        path, folder = config(name)
+        assert finish(path) == 12
+        again = run_from(json.loads(path.read_text()))
+        assert same(truth, last_state(again, task_of(again))), name
+        losses = {line["step"]: line["loss"] for line in lines(folder)}
+        assert losses == {line["step"]: line["loss"] for line in lines(whole)}, name
+
+    kills = {
+        "in a step": lambda folder: told(folder) >= 2,
+        "in a step of stage two": lambda folder: told(folder) >= 8,
+        "during a save": being_written,
+        "after a save": written,
+    }
+    for name, moment in kills.items():
+        path, folder = config(name.replace(" ", "_"))
+        process = start(path)
+        wait_for(process, lambda moment=moment, folder=folder: moment(folder))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert told(folder) < 12
+        check(folder.name)
+
+    path, folder = config("terminated")
+    process = start(path)
+    wait_for(process, lambda: told(folder) >= 2)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    assert str(out).strip() in written(folder)  # no step is lost
+    assert 2 <= int(out) < 12
+    check("terminated")

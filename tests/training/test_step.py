@@ -1,0 +1,189 @@
+"""The step: gradients are right, pieces add up, what is frozen does not move, and four clips can be learned by heart."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tests.training.runs import LineTask, one_stage, same
+from vcjax.diffusion.schedule import Schedule
+from vcjax.training.assemble import task_of
+from vcjax.training.config import Optimizer, run_from
+from vcjax.training.diffusion import snr_weights
+from vcjax.training.optimizer import make_schedule
+from vcjax.training.plan import plan
+from vcjax.training.state import TrainState, averaged
+from vcjax.training.step import loss_and_gradient, make_step
+from vcjax.weights.trees import flatten
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A small run, its task, parameters that are nowhere zero, frozen parts and a batch."""
+    run = one_stage(tmp_path_factory.mktemp("step"))
+    task = task_of(run)
+    parameters = jax.tree.map(
+        lambda x: x + 0.05 * jax.random.normal(jax.random.key(x.size), x.shape),
+        task.init(jax.random.key(0, impl="unsafe_rbg")),
+    )
+    batch = jax.tree.map(jnp.asarray, next(task.batches(run.stages[0], 0, 0)))
+    return run, task, parameters, task.frozen(), batch
+
+
+def all_trained(parameters):
+    return jax.tree.map(lambda _: True, parameters)
+
+
+def test_the_gradient_is_that_of_finite_differences(small):
+    run, task, parameters, frozen, batch = small
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), (parameters, frozen))
+        networks = task._networks.with_dtype(jnp.float64)
+        precise = dataclasses.replace(task.composer, networks=networks)
+        task = type(task)(precise, task._source, "plain")
+        key, stage = jax.random.key(5), run.stages[0]
+        loss = jax.jit(lambda p: task.loss(p, wide[1], batch, key, stage).value)
+        gradient = flatten(jax.jit(jax.grad(loss))(wide[0]))
+        flat = flatten(wide[0])
+        rng = np.random.default_rng(0)
+        checked = 0
+        for name in (
+            "unet/entry_conv/kernel",
+            "unet/head_conv/kernel",
+            "stc/depth/conv_0/kernel",
+            "tokens/style_0/kernel",
+        ):
+            direction = rng.normal(size=flat[name].shape)
+            step = 1e-4
+
+            def at(distance, name=name, direction=direction):
+                moved = dict(flat) | {name: flat[name] + distance * direction}
+                return float(loss(unflattened(moved)))
+
+            slope = (at(step) - at(-step)) / (2 * step)
+            expected = float((gradient[name] * direction).sum())
+            # the loss is computed in float64 but for its norms and softmax, which are float32 by design
+            assert abs(slope - expected) < 2e-2 * abs(expected) + 1e-5, name
+            checked += abs(expected) > 1e-4
+        assert checked >= 3
+
+
+def unflattened(flat):
+    from vcjax.weights.trees import unflatten
+
+    return unflatten(flat)
+
+
+def test_rematerialised_gradients_equal_plain_ones(small):
+    run, task, parameters, frozen, batch = small
+    networks = task.composer.networks
+    remat = networks.unet.clone(rematerialised=("residual", "spatial", "temporal"))
+    composer = dataclasses.replace(task.composer, networks=dataclasses.replace(networks, unet=remat))
+    other = type(task)(composer, task._source, "plain")
+
+    def gradient(task):
+        trained = all_trained(parameters)
+        call = jax.jit(
+            lambda p: loss_and_gradient(task, run.stages[0], trained, p, frozen, batch, jax.random.key(1))
+        )
+        return call(parameters)
+
+    (loss_a, plain), (loss_b, again) = gradient(task), gradient(other)
+    np.testing.assert_allclose(loss_a.value, loss_b.value, rtol=1e-6)
+    scale = float(optax.tree.norm(plain))
+    difference = float(optax.tree.norm(jax.tree.map(jnp.subtract, plain, again)))
+    assert scale > 0.01
+    assert difference < 1e-5 * scale  # sums in float32 in another order
+
+
+def line_step(**stage):
+    run = run_from(
+        {
+            "task": "line",
+            "model": {},
+            "out": "nowhere",
+            "optimizer": {"learning_rate": 0.1, "clip": 0.0},
+            "stages": [{"name": "only", "steps": 50, "batch": 8, **stage}],
+        }
+    )
+    planned, task = plan(run, LineTask()), LineTask()
+    return run, task, make_step(task, planned, 0), TrainState.begin(task.init(None), planned.transforms[0], 0)
+
+
+def test_the_step_learns_and_its_average_follows():
+    run, task, step, state = line_step()
+    for batch, _ in zip(task.batches(run.stages[0], 0, 0), range(100), strict=False):
+        state, metrics = step(state, {}, batch)
+    assert float(metrics["loss"]) < 1e-3
+    np.testing.assert_allclose(state.parameters["line"]["kernel"], 3, atol=0.05)
+    np.testing.assert_allclose(state.average["line"]["kernel"], 3, atol=0.5)
+    assert int(state.step) == 100
+
+
+def test_pieces_of_a_batch_add_up_to_the_whole():
+    run, task, whole, state = line_step()
+    _, _, pieces, again = line_step(accumulate=4)
+    batch = next(task.batches(run.stages[0], 0, 0))
+    (a, told_a), (b, told_b) = whole(state, {}, batch), pieces(again, {}, batch)
+    for x, y in zip(jax.tree.leaves(a.parameters), jax.tree.leaves(b.parameters), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(told_a["sums"]["error"], told_b["sums"]["error"], rtol=1e-5)
+    np.testing.assert_allclose(told_a["loss"], told_b["loss"], rtol=1e-5)
+
+
+def test_what_is_frozen_does_not_move_by_a_bit():
+    run, task, step, state = line_step(train=["line/kernel"], optimizer={"weight_decay": 0.1})
+    before = jax.tree.map(np.array, state.parameters)
+    for batch, _ in zip(task.batches(run.stages[0], 0, 0), range(5), strict=False):
+        state, _ = step(state, {}, batch)
+    assert same(before["other"], state.parameters["other"])
+    assert same(before["line"]["bias"], state.parameters["line"]["bias"])
+    assert not same(before["line"]["kernel"], state.parameters["line"]["kernel"])
+
+
+def test_the_average_forgets_its_start():
+    one, nought = {"x": jnp.ones(())}, {"x": jnp.zeros(())}
+    np.testing.assert_allclose(averaged(nought, one, jnp.int32(0), 0.999)["x"], 0.9)
+    np.testing.assert_allclose(averaged(nought, one, jnp.int32(10**6), 0.999)["x"], 0.001, rtol=1e-4)
+
+
+def test_schedules_warm_up_and_decay():
+    schedule = make_schedule(Optimizer(learning_rate=1.0, warmup=10, decay="cosine", final=0.1), 110)
+    values = [float(schedule(step)) for step in (0, 5, 10, 60, 110, 200)]
+    np.testing.assert_allclose(values, [0, 0.5, 1, 0.55, 0.1, 0.1], atol=1e-6)
+    linear = make_schedule(Optimizer(learning_rate=1.0, decay="linear", final=0.5), 100)
+    np.testing.assert_allclose([float(linear(step)) for step in (0, 50, 100)], [1, 0.75, 0.5])
+
+
+def test_min_snr_weighs_predictions_alike():
+    """An error of the clean latent weighs the same, in whatever units the network's answer has it."""
+    schedule, t = Schedule(), jnp.array([0, 300, 600, 999])
+    alpha = schedule.alpha_bar[np.asarray(t)]
+    snr = alpha / (1 - alpha)
+    # d(epsilon) = -signal / sigma d(x0), and d(v) = -1 / sigma d(x0), at a given z
+    in_x0 = {"x0": np.ones(4), "epsilon": snr, "v": 1 / (1 - alpha)}
+    for prediction, per_x0 in in_x0.items():
+        weights = np.asarray(snr_weights(schedule, prediction, t))
+        np.testing.assert_allclose(weights * per_x0, np.minimum(snr, 5), rtol=2e-3, err_msg=prediction)
+    assert snr[0] > 5 > snr[2]
+
+
+@pytest.mark.slow
+def test_four_clips_can_be_learned_by_heart(tmp_path):
+    stage = {"steps": 400, "batch": 16, "dropout": {"all_dropped": 0.0, "all_kept": 1.0}}
+    run = one_stage(
+        tmp_path, stage, fixed_clips=4, optimizer={"learning_rate": 5e-3, "warmup": 10, "decay": "cosine"}
+    )
+    task = task_of(run)
+    planned = plan(run, task)
+    step, frozen = make_step(task, planned, 0), task.frozen()
+    state = TrainState.begin(task.init(jax.random.key(0, impl="unsafe_rbg")), planned.transforms[0], 0)
+    losses = []
+    for batch, _ in zip(task.batches(run.stages[0], 0, 0), range(400), strict=False):
+        state, metrics = step(state, frozen, batch)
+        losses.append(metrics["loss"])
+    losses = np.array(jax.device_get(losses))
+    assert losses[-20:].mean() < losses[0] / 4

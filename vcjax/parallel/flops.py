@@ -1,0 +1,45 @@
+"""Floating-point operations of a function, counted in its jaxpr: those of matrix products and convolutions.
+
+That is what utilisation is commonly told in. Loops count as often as they run, zeros that a strided convolution's gradient
+is dilated with do not count, Winograd's products count as what they are, and nothing is compiled.
+"""
+
+import math
+from typing import Any
+
+from jax.extend.core import Jaxpr
+
+
+def count(traced: Any) -> float:
+    """Operations (two a multiplication) of a traced function: `count(jax.jit(f).trace(*inputs))`."""
+    return float(_of_jaxpr(traced.jaxpr.jaxpr))
+
+
+def _of_jaxpr(jaxpr: Any) -> float | int:
+    return sum(_of_equation(equation) for equation in jaxpr.eqns)
+
+
+def _of_equation(equation: Any) -> float | int:
+    name, parameters = equation.primitive.name, equation.params
+    if name == "dot_general":
+        (contracted, _), _ = parameters["dimension_numbers"]
+        left = equation.invars[0].aval.shape
+        return 2 * _size(equation.outvars[0]) * math.prod(left[axis] for axis in contracted)
+    if name == "conv_general_dilated":
+        numbers, kernel = parameters["dimension_numbers"], equation.invars[1].aval.shape
+        window = math.prod(kernel[axis] for axis in numbers.rhs_spec[1:])  # channels of a group, and places
+        return 2 * _size(equation.outvars[0]) * window / math.prod(parameters["lhs_dilation"])
+    if name == "cond":
+        return max(_of_jaxpr(branch.jaxpr) for branch in parameters["branches"])
+    repeats = parameters["length"] if name == "scan" else 1
+    return repeats * sum(_of_jaxpr(inner) for inner in _inner(parameters))
+
+
+def _inner(parameters: dict[str, Any]) -> list[Any]:
+    """The jaxprs among an equation's parameters."""
+    values = [getattr(value, "jaxpr", value) for value in parameters.values()]
+    return [value for value in values if isinstance(value, Jaxpr)]
+
+
+def _size(variable: Any) -> int:
+    return math.prod(variable.aval.shape)

@@ -1,0 +1,57 @@
+"""`python -m vcjax.training --config=configs/sprites.py --config.seed=1` trains, or goes on training."""
+
+import sys
+import warnings
+
+from absl import flags
+from ml_collections import config_flags
+
+from vcjax.errors import BadInput
+from vcjax.training.assemble import task_of
+from vcjax.training.config import run_from
+from vcjax.training.loop import train
+
+
+def main(arguments: list[str]) -> int:
+    """Read the configuration, make its task, train; returns the exit code."""
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        run = run_from(read_configuration(arguments))
+        done = train(run, task_of(run))
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{done} of {run.steps} steps are done: {run.out}")
+    return 0
+
+
+def read_configuration(arguments: list[str]):
+    """The configuration that `--config=FILE` and `--config.KEY=VALUE` name.
+
+    Raises:
+        BadInput: no such file or key, or a value of another type.
+    """
+    command, values = ["vcjax.training", *arguments], flags.FlagValues()
+    config_flags.DEFINE_config_file(
+        "config", None, "A file in configs/.", lock_config=True, flag_values=values, sys_argv=command
+    )
+    try:
+        rest = values(command)
+        config = values["config"].value
+        getattr(
+            config, "to_dict", None
+        )  # a file that could not be loaded is only told of when it is looked at
+    except (flags.Error, OSError, AttributeError, KeyError, ImportError, SyntaxError, TypeError) as error:
+        raise BadInput(f"configuration: {' '.join(str(error).split())}") from error
+    if rest[1:] or config is None:
+        raise BadInput(
+            f"training takes --config=FILE, such as configs/sprites.py, and --config.KEY=VALUE, not {rest[1:]}"
+        )
+    return config
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

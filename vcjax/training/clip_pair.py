@@ -1,0 +1,99 @@
+"""The CLIP task: a text tower and an image tower learn which caption belongs to which picture (arXiv 2103.00020)."""
+
+import math
+from collections.abc import Generator, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from vcjax.errors import BadInput
+from vcjax.models.clip import DEVIATION, MEAN
+from vcjax.training.config import Stage
+from vcjax.training.sources import Picked, SpriteSource
+from vcjax.training.task import Batch, Loss
+from vcjax.video.clip import Clip
+from vcjax.weights.networks import Networks, apply
+from vcjax.weights.trees import Tree
+
+FIRST_SCALE = math.log(1 / 0.07)  # of the logits, and
+LARGEST_SCALE = math.log(100.0)  # where it is clipped: arXiv 2103.00020, section 2.4
+
+
+class ClipTask:
+    """Components are `text`, `vision`, and `pair`: the text's projection and the scale of the logits.
+
+    Args:
+        networks: of the model.
+        source: of the clips.
+
+    Raises:
+        BadInput: the model has no image tower.
+    """
+
+    growing: tuple[str, ...] = ()
+
+    def __init__(self, networks: Networks, source: SpriteSource):
+        if networks.vision is None:
+            raise BadInput("config.model.networks must hold vision, the image tower that task clip trains")
+        self._networks = networks
+        self._text, self._vision = networks.text, networks.vision
+        self._source = source
+
+    def init(self, key: PRNGKeyArray) -> Tree:
+        """The modules' own parameters; the projection is normal."""
+        towers = {name: self._networks.init(key, name, {}, {}) for name in ("text", "vision")}
+        projection = math.sqrt(1 / self._text.width) * jax.random.normal(
+            key, (self._text.width, self._vision.features)
+        )
+        return {**towers, "pair": {"projection": projection, "scale": jnp.array(FIRST_SCALE)}}
+
+    def frozen(self) -> Tree:
+        """Nothing is."""
+        return {}
+
+    def batches(self, stage: Stage, begin: int, first: int) -> Generator[Batch]:
+        """Clips of the sprite world; the picture is the middle frame."""
+        return self._source.batches(stage, begin, first)
+
+    def loss(self, parameters: Tree, frozen: Tree, batch: Picked, key: PRNGKeyArray, stage: Stage) -> Loss:
+        """Cross-entropy of which picture a caption belongs to among those of the batch, and the other way round."""
+        example = self._source.example(batch, key)
+        vision = apply(self._vision, parameters["vision"], clip_pixels(middle_frame(example.frames)))
+        hidden = apply(self._text, parameters["text"], example.ids)
+        text = at_end(hidden, example.ids) @ parameters["pair"]["projection"]
+        scale = jnp.exp(jnp.minimum(parameters["pair"]["scale"], LARGEST_SCALE))
+        logits = scale * _unit(text) @ _unit(vision).T
+        rows = jnp.arange(len(logits))
+        of_text = optax.softmax_cross_entropy_with_integer_labels(logits, rows)
+        of_image = optax.softmax_cross_entropy_with_integer_labels(logits.T, rows)
+        sums = {
+            "image_found": (logits.argmax(1) == rows).sum(),
+            "text_found": (logits.argmax(0) == rows).sum(),
+        }
+        value = (of_text + of_image).mean() / 2
+        return Loss(value=value, sums=sums, counts=dict.fromkeys(sums, jnp.asarray(len(logits))))
+
+    def samples(self, parameters: Tree, frozen: Tree) -> Mapping[str, Clip]:
+        """There is nothing to look at."""
+        return {}
+
+
+def middle_frame(frames: Float[Array, "B F H W 3"]) -> Float[Array, "B H W 3"]:
+    """The frame that a clip's style is taken from."""
+    return frames[:, frames.shape[1] // 2]
+
+
+def clip_pixels(frames: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
+    """Frames in [-1, 1] as CLIP's image tower takes them."""
+    return ((frames * 0.5 + 0.5) - jnp.array(MEAN)) / jnp.array(DEVIATION)
+
+
+def at_end(hidden: Float[Array, "B T D"], ids: Int[Array, "B T"]) -> Float[Array, "B D"]:
+    """The hidden state of the end token, whose id is the greatest: it has seen the whole text."""
+    return jnp.take_along_axis(hidden, ids.argmax(1)[:, None, None], 1)[:, 0]
+
+
+def _unit(x: Float[Array, "B E"]) -> Float[Array, "B E"]:
+    return x / jnp.linalg.norm(x, axis=-1, keepdims=True)

@@ -1,0 +1,212 @@
+"""The diffusion task: the UNet with its encoders learns to answer for noisy latents, given some of the conditions."""
+
+import dataclasses
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from vcjax.composer import Composer, encode_text
+from vcjax.conditions.base import MapCondition, VectorCondition
+from vcjax.conditions.preview import side_by_side
+from vcjax.diffusion.objective import Prediction, q_sample, signal_and_noise, target
+from vcjax.diffusion.schedule import Schedule
+from vcjax.training.clip_pair import clip_pixels, middle_frame
+from vcjax.training.config import Dropout, Stage
+from vcjax.training.dropout import draw_kept, where_kept
+from vcjax.training.sources import Example, Picked, SpriteSource, captions
+from vcjax.training.task import Batch, Loss
+from vcjax.video.clip import Clip
+from vcjax.weights.networks import apply
+from vcjax.weights.trees import Tree
+
+BUCKETS = 4  # of timesteps, for the metrics
+MIN_SNR_GAMMA = 5.0  # arXiv 2303.09556, section 4
+COMPONENTS = ("unet", "stc", "tokens")
+VECTOR_NETWORKS = {"style": "vision"}  # the frozen network that makes each vector condition
+
+
+class DiffusionTask:
+    """Parameters are `unet`, `stc` and `tokens`; what makes latents and embeddings is held frozen.
+
+    Args:
+        composer: the model; its parameters are those of the frozen networks.
+        source: of the clips.
+        weighting: of the loss over timesteps, `plain` or `min_snr`.
+        zero_encoders: condition encoders begin with an output of zero, so that a trained model takes them on unchanged.
+    """
+
+    growing: tuple[str, ...] = ("stc",)
+
+    def __init__(
+        self, composer: Composer, source: SpriteSource, weighting: str, *, zero_encoders: bool = False
+    ):
+        self.composer = composer
+        networks = composer.networks
+        self._networks = dataclasses.replace(networks, stc=networks.stc.clone(zero=zero_encoders))
+        self._source = source
+        self._weighting = weighting
+        conditions = composer.conditions
+        self._maps = {name: c for name, c in conditions.items() if isinstance(c, MapCondition)}
+        self._vectors = {name: c.width for name, c in conditions.items() if isinstance(c, VectorCondition)}
+
+    def init(self, key: PRNGKeyArray) -> Tree:
+        """As the modules begin: what ends a branch at zero."""
+        channels = {name: condition.channels for name, condition in self._maps.items()}
+        return {name: self._networks.init(key, name, channels, self._vectors) for name in COMPONENTS}
+
+    def frozen(self) -> Tree:
+        """Autoencoder, text and image tower, and the empty string's embedding."""
+        parts = {name: self.composer.parameters(name) for name in self.frozen_parts(self.composer)}
+        ids = self.composer.tokenize("")[None]
+        return {**parts, "empty": encode_text(self._networks.text, parts["text"], ids)[0]}
+
+    @staticmethod
+    def frozen_parts(composer: Composer) -> list[str]:
+        """The components that make latents and embeddings for a model."""
+        vectors = [name for name, c in composer.conditions.items() if isinstance(c, VectorCondition)]
+        return ["autoencoder", "text", *(VECTOR_NETWORKS[name] for name in vectors)]
+
+    def batches(self, stage: Stage, begin: int, first: int) -> Generator[Batch, None, None]:
+        """Clips, and single images among them as the stage says."""
+        return self._source.batches(stage, begin, first)
+
+    def loss(self, parameters: Tree, frozen: Tree, batch: Picked, key: PRNGKeyArray, stage: Stage) -> Loss:
+        """The weighted mean squared error of the UNet's answer (VideoComposer, section 3.1)."""
+        keys = jax.random.split(key, 7)
+        example = self._source.example(batch, keys[0])
+        clean = self._encode(frozen, example, keys[1])
+        count, frames = clean.shape[:2]
+        schedule, prediction = self.composer.schedule, self.composer.prediction
+        t = jax.random.randint(keys[2], (count,), 0, schedule.steps)
+        noise = jax.random.normal(keys[3], clean.shape)
+        names = stage.conditions or tuple(self.composer.conditions)
+        kept = draw_kept(keys[4], stage.dropout, names, count)
+        maps = self.maps(parameters, example, kept, keys[5])
+        tokens, mask = self.tokens(parameters, frozen, example, kept, stage.dropout, keys[6])
+        noisy = q_sample(clean, noise, t, schedule)
+        options = {"temporal": frames > 1, "deterministic": False, "rngs": {"dropout": keys[5]}}
+        answer = apply(self._networks.unet, parameters["unet"], noisy, t, maps, tokens, mask, **options)
+
+        wanted = target(prediction, clean, noise, t, schedule)
+        errors = jnp.square(answer - wanted).mean(tuple(range(1, clean.ndim)))
+        weights = snr_weights(schedule, prediction, t) if self._weighting == "min_snr" else 1.0
+        groups = by_timestep(t, schedule.steps) | {f"loss_with_{name}": rows for name, rows in kept.items()}
+        return Loss(
+            value=(errors * weights).mean(),
+            sums={name: (errors * members).sum() for name, members in groups.items()},
+            counts={name: members.sum() for name, members in groups.items()},
+        )
+
+    def samples(self, parameters: Tree, frozen: Tree) -> Mapping[str, Clip]:
+        """A clip of the validation split composed anew: from its text, and from its text and all its maps."""
+        composer = self.composer.with_parameters({**frozen, **parameters})
+        shape = composer.shape
+        index = np.zeros(1, np.int32)
+        picked = self._source.pick("validation", index, shape.frames)
+        example = self._source.example(picked, jax.random.key(0), split="validation")
+        real = np.asarray(((example.frames[0] + 1) * 127.5).round().astype(jnp.uint8))
+        maps: dict[str, Any] = {name: np.asarray(example.maps[name][0]) for name in self._maps}
+        (text,) = captions("validation", index)
+        columns = {
+            "real": real,
+            **composer.preview(maps, shape),
+            "text": composer(text=text).frames,
+            "text and maps": composer(text=text, **maps).frames,
+        }
+        return {"clip": side_by_side(columns, shape.fps)}
+
+    def _encode(self, frozen: Tree, example: Example, key: PRNGKeyArray) -> Float[Array, "B F h w c"]:
+        """Latents drawn from the posterior of each frame."""
+        images = example.frames.reshape(-1, *example.frames.shape[2:])
+        posterior = apply(self._networks.autoencoder, frozen["autoencoder"], images, method="encode")
+        latents = posterior.sample(key)
+        return latents.reshape(*example.frames.shape[:2], *latents.shape[1:])
+
+    def maps(
+        self, parameters: Tree, example: Example, kept: Mapping[str, Bool[Array, "B"]], key: PRNGKeyArray
+    ) -> Float[Array, "B F h w m"]:
+        """The encodings of the maps that each sample keeps, added; a dropped one leaves no trace."""
+        stc, factor = self._networks.stc, self._networks.autoencoder.factor
+        count, frames, height, width = example.frames.shape[:4]
+        latent = (height // factor, width // factor)
+        total = jnp.zeros((count, frames, *latent, stc.features))
+        for i, name in enumerate(name for name in kept if name in self._maps):
+            condition = example.maps[name]
+            size = (*condition.shape[:2], *self._maps[name].size(self.composer.shape), condition.shape[-1])
+            if condition.shape != size:
+                condition = jax.image.resize(condition, size, "bilinear")
+            options = {"deterministic": False, "rngs": {"dropout": jax.random.fold_in(key, i)}}
+            encoded = apply(stc, parameters["stc"][name], condition, latent, **options)
+            total += where_kept(kept[name], encoded, 0.0)
+        return total
+
+    def tokens(
+        self,
+        parameters: Tree,
+        frozen: Tree,
+        example: Example,
+        kept: Mapping[str, Bool[Array, "B"]],
+        dropout: Dropout,
+        key: PRNGKeyArray,
+    ) -> tuple[Float[Array, "B L D"], Bool[Array, "B L"]]:
+        """Text and vectors as tokens, with the empty forms that `dropout` says for those that are dropped."""
+        text = apply(self._networks.text, frozen["text"], example.ids)
+        count, length = text.shape[:2]
+        nobody, everybody = jnp.zeros(count, bool), jnp.ones(count, bool)
+        empty = jnp.broadcast_to(frozen["empty"] * (dropout.text == "empty"), text.shape)
+        embeddings = {"text": where_kept(kept.get("text", nobody), text, empty)}
+        present = {"text": everybody}
+        # A dropped vector is absent or null; one that this stage does not know at all is absent.
+        null = {
+            "absent": nobody,
+            "null": everybody,
+            "either": jax.random.bernoulli(key, shape=(count,)),
+            "zeros": everybody,
+        }[dropout.style]
+        for name, width in self._vectors.items():
+            if name in kept:
+                vector = where_kept(kept[name], self._vector(name, frozen, example), 0.0)
+                embeddings[name], present[name] = vector, kept[name] | null
+            else:
+                embeddings[name], present[name] = jnp.zeros((count, width)), nobody
+        tokens, mask = apply(self._networks.tokens, parameters["tokens"], embeddings, present)
+        if dropout.style == "zeros":  # behind the MLP, as in the original's training
+            for place, name in enumerate(sorted(self._vectors), start=length):
+                token = where_kept(kept.get(name, nobody), tokens[:, place], 0.0)
+                tokens = tokens.at[:, place].set(token)
+        return tokens, mask
+
+    def _vector(self, name: str, frozen: Tree, example: Example) -> Float[Array, "B E"]:
+        """The vector of a condition, of the clip's middle frame."""
+        network = getattr(self._networks, VECTOR_NETWORKS[name])
+        frames = middle_frame(example.frames)
+        size = (frames.shape[0], network.size, network.size, 3)
+        frames = frames if frames.shape == size else jax.image.resize(frames, size, "bicubic")
+        return apply(network, frozen[VECTOR_NETWORKS[name]], clip_pixels(frames))
+
+
+def snr_weights(schedule: Schedule, prediction: Prediction, t: Int[Array, "B"]) -> Float[Array, "B"]:
+    """Min-SNR weights (arXiv 2303.09556, section 3.4) of the squared error of what the network predicts.
+
+    Of the clean latent's error the weight is min(SNR, 5); an error of epsilon counts 1/SNR of that, one of v
+    1/(SNR + 1).
+    """
+    signal, sigma = signal_and_noise(schedule, t)
+    clipped = jnp.minimum(jnp.square(signal / sigma), MIN_SNR_GAMMA)
+    in_units_of = {
+        "x0": jnp.ones_like(signal),
+        "epsilon": jnp.square(sigma / signal),
+        "v": jnp.square(sigma) / (jnp.square(sigma) + jnp.square(signal)),
+    }
+    return clipped * in_units_of[prediction]
+
+
+def by_timestep(t: Int[Array, "B"], steps: int) -> dict[str, Bool[Array, "B"]]:
+    """Which samples lie in which bucket of timesteps, by the name of its metric."""
+    bucket = t * BUCKETS // steps
+    edges = [steps * i // BUCKETS for i in range(BUCKETS + 1)]
+    return {f"loss_at_t_{edges[i]}_to_{edges[i + 1] - 1}": bucket == i for i in range(BUCKETS)}

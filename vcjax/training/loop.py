@@ -1,0 +1,120 @@
+"""The training loop: state, data, checkpoint, stages, steps. A batch becomes a loss in `Task.loss`, inside `step`."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import jax
+
+from vcjax.errors import BadInput
+from vcjax.loading import folder_of
+from vcjax.parallel.compilation import enable_cache
+from vcjax.training.checkpoints import Checkpoints
+from vcjax.training.config import Run
+from vcjax.training.plan import Plan, plan
+from vcjax.training.record import record
+from vcjax.training.state import TrainState
+from vcjax.training.step import make_step
+from vcjax.training.task import Task
+from vcjax.training.watch import Watch
+from vcjax.weights.folder import read_component, read_config
+from vcjax.weights.trees import Tree, first_difference, flatten
+
+
+def train(run: Run, task: Task) -> int:
+    """Train through all stages, going on from the last checkpoint of the run's folder if there is one.
+
+    SIGTERM and SIGINT end the run after the step in flight, with a checkpoint.
+
+    Returns:
+        How many steps are done, of `run.steps`.
+
+    Raises:
+        BadInput: the folder's checkpoint is of another configuration, or what the run starts from is missing.
+        FloatingPointError: a loss or gradient is not finite; the message names step, seed and last good checkpoint.
+    """
+    enable_cache()
+    out, planned = Path(run.out), plan(run, task)
+    record(run, out)
+    with (
+        Checkpoints(out / "checkpoints", run.keep) as checkpoints,
+        Watch(run, out) as watch,
+        stopping() as stop,
+    ):
+        state, done = first_state(planned, task, checkpoints)
+        watch.last_good = checkpoints.latest
+        frozen = task.frozen()
+        first = run.stage_of(done)
+        for index in range(first, len(run.stages)):
+            stage, begin, end = run.stages[index], run.begin_of(index), run.begin_of(index + 1)
+            if index > first:
+                state = state.enter_stage(planned.transforms[index])
+            step = make_step(task, planned, index)
+            with closing(task.batches(stage, begin, done)) as batches:
+                while done < end and not stop:
+                    with watch.waiting():
+                        batch = next(batches)
+                    watch.count_operations(step, state, frozen, batch)
+                    state, metrics = step(state, frozen, batch)
+                    done += 1
+                    watch.step(done, stage, batch, metrics)
+                    if done % run.save_every == 0 or done == end or stop:
+                        checkpoints.save(done, state, watch.settle())
+                        watch.last_good = done
+                    if run.sample_every and done % run.sample_every == 0:
+                        watch.show(done, task.samples(state.average, frozen))
+    return done
+
+
+def first_state(planned: Plan, task: Task, checkpoints: Checkpoints) -> tuple[TrainState, int]:
+    """The state to go on from and how many steps it has behind it.
+
+    It is the last checkpoint's; else it begins with the parameters in the model folder `run.start`, else with the
+    task's own.
+
+    Raises:
+        BadInput: the checkpoint or the folder's parameters do not fit the configuration.
+    """
+    run, latest = planned.run, checkpoints.latest
+    if latest is not None:
+        return checkpoints.restore(latest, planned.shapes_at(latest)), latest
+    parameters = task.init(jax.random.key(run.seed, impl="unsafe_rbg"))  # compiles faster than threefry
+    if run.start:
+        parameters = _started(run.start, parameters, task.growing)
+    done = run.begin_of(run.first_stage)
+    return TrainState.begin(parameters, planned.transforms[run.first_stage], done), done
+
+
+def _started(start: str, fresh: Tree, growing: tuple[str, ...]) -> Tree:
+    """The parameters in a model folder; members of growing components that it lacks are taken from the fresh ones."""
+    folder = folder_of(start)
+    config = read_config(folder)
+    parameters = {}
+    for component, wanted in fresh.items():
+        read = read_component(folder, config, component, dtype="float32")
+        if component in growing:
+            read = {**{name: wanted[name] for name in wanted.keys() - read.keys()}, **read}
+        difference = first_difference(flatten(read), flatten(wanted))
+        if difference:
+            raise BadInput(f"config.start: {component} in {folder} does not fit this model: {difference}")
+        parameters[component] = read
+    return parameters
+
+
+@contextmanager
+def stopping() -> Iterator[list[int]]:
+    """A list that is empty until SIGTERM or SIGINT comes; a second SIGINT interrupts at once."""
+    received: list[int] = []
+
+    def take(number: int, _: object) -> None:
+        if number in received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, take) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,156 @@
+"""Where training clips come from: the sprite world, rendered on the device inside the step."""
+
+import queue
+import threading
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, PRNGKeyArray
+
+from vcjax.conditions.base import ClipShape
+from vcjax.data import sprites
+from vcjax.training.config import Stage
+from vcjax.training.masks import random_mask
+
+AHEAD = 4  # batches that are made beside the training
+CLIPS = 2**31  # of the training split that are drawn from
+
+
+@struct.dataclass
+class Picked:
+    """A batch on the host: which clips it is, and their captions. A few bytes go to the device.
+
+    Attributes:
+        indices: of the clips in their split, `[B]`.
+        ids: token ids of their captions, `[B, T]`.
+        frames: how many each clip has.
+    """
+
+    indices: Any
+    ids: Any
+    frames: int = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class Example:
+    """Clips of a batch on the device, and all that conditions are made from.
+
+    Attributes:
+        frames: `[B, F, H, W, 3]` in [-1, 1].
+        ids: token ids of the captions, `[B, T]`.
+        maps: map conditions by name, `[B, F or 1, H, W, C]`.
+        objects: where something other than the background is seen, 0 or 1, `[B, F, H, W, 1]`.
+    """
+
+    frames: Any
+    ids: Any
+    maps: dict[str, Any]
+    objects: Any
+
+
+class SpriteSource:
+    """Clips of the sprite world's training split.
+
+    Args:
+        shape: of the clips; they are square.
+        tokenize: captions to ids.
+        seed: of the choice of clips.
+        fixed: so many clips are seen, again and again; 0 is all of the training split.
+    """
+
+    maps = ("image", "single_sketch", "motion", "depth", "mask", "sketch")  # the conditions that it tells
+
+    def __init__(self, shape: ClipShape, tokenize: Callable[[str], np.ndarray], seed: int, fixed: int = 0):
+        self._shape = shape
+        self._tokenize = tokenize
+        self._seed = seed
+        self._fixed = fixed
+
+    def batches(self, stage: Stage, begin: int, first: int) -> Generator[Picked, None, None]:
+        """Batches of the stage that began at step `begin`, from step `first` on, made ahead by a thread."""
+
+        def batch(step: int) -> Picked:
+            images = stage.is_on_images(step - begin)
+            frames = 1 if images else stage.frames or self._shape.frames
+            return self.batch(step, stage.images if images else stage.batch, frames)
+
+        return _ahead(batch, first)
+
+    def batch(self, step: int, count: int, frames: int) -> Picked:
+        """The batch of a step: a function of seed and step alone."""
+        rng = np.random.default_rng((self._seed, step))
+        indices = rng.integers(0, CLIPS, count, np.int32)
+        if self._fixed:
+            indices = (np.int32(step * count) + np.arange(count, dtype=np.int32)) % np.int32(self._fixed)
+        return self.pick("train", indices, frames)
+
+    def pick(self, split: str, indices: np.ndarray, frames: int) -> Picked:
+        """These clips of a split, with their captions."""
+        ids = np.stack([self._tokenize(caption) for caption in captions(split, indices)])
+        return Picked(indices=indices, ids=ids, frames=frames)
+
+    def example(self, picked: Picked, key: PRNGKeyArray, split: str = "train") -> Example:
+        """Render a batch; pure and traceable. What is not used of it is not computed."""
+        size = self._shape.height
+        clips = sprites.batch(split, picked.indices, frames=picked.frames, size=size)
+        frames = clips.frames.astype(jnp.float32) / 127.5 - 1
+        hidden = jax.vmap(lambda k: random_mask(k, size))(jax.random.split(key, frames.shape[0]))
+        visible = jnp.broadcast_to(~hidden[:, None, :, :, None], (*frames.shape[:4], 1)).astype(jnp.float32)
+        maps = {
+            "image": frames[:, :1] / 2 + 0.5,
+            "single_sketch": clips.outline[:, :1],
+            "motion": clips.motion,
+            "depth": clips.depth,
+            "mask": jnp.concatenate([frames * visible, visible], -1),
+            "sketch": clips.outline,
+        }
+        objects = (clips.ids > 0)[..., None].astype(jnp.float32)
+        return Example(frames=frames, ids=picked.ids, maps=maps, objects=objects)
+
+
+def captions(split: str, indices: np.ndarray) -> list[str]:
+    """Captions of these clips of a split, made on the CPU beside whatever the devices do."""
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        return sprites.captions(jax.device_get(_facts(split, indices)))
+
+
+@partial(jax.jit, static_argnums=0)
+def _facts(split: str, indices: Array) -> sprites.Facts:
+    return jax.vmap(lambda n: sprites.scene(split, n).facts)(indices)
+
+
+def _ahead(make: Callable[[int], Picked], first: int) -> Generator[Picked, None, None]:
+    """What is made of `first`, `first + 1`, ... without end, by a thread a few steps ahead; its error is raised here."""
+    ready: queue.Queue[Picked | BaseException] = queue.Queue(AHEAD)
+    over = threading.Event()
+
+    def put(made: Picked | BaseException) -> None:
+        while not over.is_set():
+            try:
+                return ready.put(made, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        step = first
+        try:
+            while not over.is_set():
+                put(make(step))
+                step += 1
+        except BaseException as error:  # raised again where the batch is waited for
+            put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            batch = ready.get()
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch
+    finally:
+        over.set()
