@@ -1,9 +1,12 @@
 """The command line as a person uses it, on real and on broken files."""
 
 import re
+import shutil
 import subprocess
 import sys
 from fractions import Fraction
+from importlib import resources
+from pathlib import Path
 
 import av
 import jax.numpy as jnp
@@ -13,7 +16,9 @@ from PIL import Image
 
 import vcjax
 from vcjax import cli
+from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.data import sprites
+from vcjax.weights.folder import read_config, write_config
 
 FAST = ["--steps", "2", "--frames", "3"]
 
@@ -41,6 +46,23 @@ def footage(tmp_path):
     clip = vcjax.Clip(np.asarray(sprites.batch("test", jnp.array([3])).frames[0]), 8.0)
     clip.save(tmp_path / "footage.mp4")
     return tmp_path / "footage.mp4"
+
+
+@pytest.fixture
+def seeing(tmp_path):
+    """A model that has every network of extraction, with random weights."""
+    tiny = resources.files("vcjax") / "builtin" / "tiny"
+    config = read_config(tiny)
+    config["networks"] |= {
+        "vision": {"size": 28, "width": 16, "layers": 1, "heads": 2, "features": 128},
+        "depth": {"size": 32, "width": 16, "layers": 4, "heads": 2, "necks": [4, 4, 4, 4], "fusion": 4},
+        "sketch": {"width": 4, "dilated": 2},
+        "cleaner": {"channels": [2] * 22},
+    }
+    config["conditions"]["style"]["picture"] = 28
+    write_config(tmp_path / "seeing", config | {"files": {}, "untrained": 0})
+    shutil.copy(tiny / "tokenizer.json", tmp_path / "seeing")
+    return tmp_path / "seeing"
 
 
 def refused(result, *words):
@@ -73,15 +95,37 @@ def test_one_command_turns_footage_and_conditions_into_a_video(vc, footage, tmp_
 def test_extract_writes_every_condition_it_can_and_a_preview(vc, footage, tmp_path):
     code, out, err = vc("extract", footage, "--out", tmp_path / "parts")
     assert code == 0
-    names = ["image.npy", "motion.npy", "mask.npy", "preview.mp4"]
+    names = ["style.npy", "image.npy", "motion.npy", "mask.npy", "preview.mp4"]
     assert out.split() == [str(tmp_path / "parts" / name) for name in names]
     assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == sorted(names)
     assert np.load(tmp_path / "parts" / "motion.npy").shape == (16, 64, 64, 2)
     assert len(vcjax.read(tmp_path / "parts" / "preview.mp4")) == 16
-    for name in ("single_sketch", "depth", "sketch"):
-        assert f"not extracted: {name}" in err
+    for name, network in (
+        ("single_sketch", "sketch and no cleaner network"),
+        ("depth", "depth network"),
+    ):
+        assert f"not extracted: {name}, since this model has no {network}" in " ".join(err.split())
     again = ["--motion", tmp_path / "parts" / "motion.npy", "--image", tmp_path / "parts" / "image.npy"]
     assert vc("generate", *again, "--steps", 2, "--out", tmp_path / "again.gif")[0] == 0
+
+
+def test_a_model_with_all_networks_takes_a_clip_apart_into_all_eight_conditions(
+    vc, footage, seeing, tmp_path
+):
+    size = ["--frames", 3, "--model", seeing]
+    code, out, err = vc("extract", footage, *size, "--text", "a red star", "--out", tmp_path / "parts")
+    assert (code, err) == (0, "")
+    assert [Path(line).stem for line in out.split()] == [*CATALOGUE, "preview"]
+    arrays = {name: np.load(tmp_path / "parts" / f"{name}.npy") for name in CATALOGUE}
+    assert arrays["depth"].shape == arrays["sketch"].shape == (3, 64, 64, 1)
+    assert arrays["single_sketch"].shape == (1, 64, 64, 1)
+    np.testing.assert_allclose(arrays["single_sketch"][0], arrays["sketch"][0], atol=1e-6)
+    assert arrays["style"].shape == (128,)
+    preview = vcjax.read(tmp_path / "parts" / "preview.mp4").frames
+    assert preview.shape[2] == 9 * 84  # the footage and eight conditions, each as wide as its name
+    made = tmp_path / "made.gif"
+    from_footage = ["--depth-from", footage, "--single-sketch-from", footage, "--style-from", footage]
+    assert vc("generate", *from_footage, *FAST, "--model", seeing, "--out", made)[0] == 0
 
 
 def test_every_real_file_can_be_composed_from_and_taken_apart(vc, shared, tmp_path):
@@ -92,7 +136,7 @@ def test_every_real_file_can_be_composed_from_and_taken_apart(vc, shared, tmp_pa
         code, _, err = vc("generate", *given, *FAST, "--out", tmp_path / f"{i}.mp4")
         assert (code, "error" in err) == (0, False), path
         code, out, _ = vc("extract", path, "--out", tmp_path / str(i))
-        assert (code, len(out.split())) == (0, 4), path
+        assert (code, len(out.split())) == (0, 5), path
 
 
 def encode(path, codec, count, *, size=(96, 64), pix_fmt="yuv420p", times=None, form=None):
@@ -128,7 +172,7 @@ def test_unusual_footage(vc, tmp_path, name, options):
     code, _, _ = vc("generate", "--motion-from", tmp_path / name, "--image-from", tmp_path / name, *FAST)
     assert code == 0
     code, out, _ = vc("extract", tmp_path / name)
-    assert (code, len(out.split())) == (0, 4)
+    assert (code, len(out.split())) == (0, 5)
 
 
 def test_footage_that_is_cut_off_gives_what_it_has_with_a_warning(vc, tmp_path):
@@ -137,7 +181,7 @@ def test_footage_that_is_cut_off_gives_what_it_has_with_a_warning(vc, tmp_path):
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 4])  # less than the two seconds that are taken
     code, out, err = vc("extract", tmp_path / "cut.mkv", "--out", tmp_path / "parts")
     assert code == 0
-    assert len(out.split()) == 4
+    assert len(out.split()) == 5
     assert re.search(r"warning: .*cut\.mkv", err)
 
 
@@ -188,7 +232,7 @@ def test_broken_footage_ends_with_one_sentence_and_nothing_written(vc, tmp_path)
         (["--image", "a.png", "--image-from", "b.mp4"], ["exclude one another"]),
         (["--model", "huge"], ["no model 'huge'"]),
         (["--motion", "walk.mp4"], ["walk.mp4", "--motion-from"]),
-        (["--style", "picture.jpg"], ["style", "vision network"]),
+        (["--depth-from", "walk.mp4"], ["depth", "depth network", "finished depth"]),
         (["--steps", "0"], ["from 1 to 1000"]),
         (["--seed", "-1"], ["seed must be from 0"]),
         (["--out", f"{'long' * 80}.mp4"], ["File name too long"]),
@@ -229,10 +273,33 @@ def test_help_offers_every_condition_and_nothing_that_is_not_built(vc):
         "--motion-from",
         "--mask-hide",
         "--depth",
+        "--depth-from",
+        "--sketch-from",
+        "--style-from",
     ):
         assert flag in out
-    for flag in ("--depth-from", "--sketch-from", "--style-from", "--text-from"):
-        assert flag not in out
+    assert "--text-from" not in out
+
+
+def test_released_files_go_both_ways(vc, tmp_path):
+    """One file of small weights is enough: the rest goes through the same few lines."""
+    from vcjax.weights.convert.released import FILES, RELEASED, bijection, shapes_of
+    from vcjax.weights.networks import random_parameters
+    from vcjax.weights.safetensors_files import write_tensors
+
+    tree = random_parameters(shapes_of(RELEASED, ["sketch"])["sketch"], 0)
+    path = tmp_path / "lines.safetensors"
+    write_tensors(path, bijection("sketch", []).to_torch({"sketch": tree}))
+    code, out, err = vc("convert", "--sketch", path, "--out", tmp_path / "model")
+    assert (code, out.strip()) == (0, str(tmp_path / "model"))
+    assert "still missing: unet, stc, tokens, autoencoder, text, vision, depth, cleaner" in " ".join(
+        err.split()
+    )
+    code, out, _ = vc("convert", "--back", tmp_path / "model", "--out", tmp_path / "back")
+    assert (code, Path(out.strip()).stem) == (0, Path(FILES["sketch"]).stem)
+    refused(vc("convert"), "nothing to convert", "--unet", "--back")
+    refused(vc("convert", "--back", tmp_path / "model", "--unet", path), "--back")
+    refused(vc("convert", "--back", tmp_path), "not a model folder")
 
 
 def test_the_installed_command_works():

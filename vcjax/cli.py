@@ -1,4 +1,4 @@
-"""The command line: `vcjax generate`, `vcjax extract` and `vcjax convert`. Options for conditions come from the catalogue."""
+"""The command line: `vcjax generate`, `extract`, `pull`, `convert`, `train` and `export`. Options for conditions come from the catalogue."""
 
 import contextlib
 import functools
@@ -14,15 +14,17 @@ import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 import vcjax
-from vcjax.conditions.base import Footage, MapCondition
+from vcjax.conditions.base import Footage
 from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.conditions.media import sampled
 from vcjax.conditions.preview import fitted, side_by_side
@@ -45,6 +47,8 @@ Size = Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. (default
 Strengths = Annotated[
     list[str] | None, typer.Option("--strength", help="Factor for a condition, as NAME=NUMBER. Repeatable.")
 ]
+
+StoredType = Annotated[str, typer.Option(help="Type to store weights in: float32 or bfloat16.")]
 
 
 def main() -> None:
@@ -127,22 +131,27 @@ def extract(
     seed: Seed = 0,
     frames: Frames = None,
     size: Size = None,
-    **aids: Any,
+    **options: Any,
 ) -> None:
-    """Take a video apart: every condition that can be extracted, as arrays and side by side in a preview video."""
+    """Take a video apart: every condition that can be extracted, as arrays and side by side in a preview video.
+
+    What cannot be extracted, such as the text, is shown beside them where it is given.
+    """
     out = out or Path("outputs") / source.stem
     composer = vcjax.load(model)
     shape = composer.clip_shape(frames, _size(size))
-    able = [name for name, condition in composer.conditions.items() if condition.extractable]
+    lacking = {name: c.lacks(composer.functions) for name, c in composer.conditions.items() if c.extractable}
+    able = [name for name, networks in lacking.items() if not networks]
+    finished = {name: options[name] for name in composer.conditions if options.get(name) is not None}
     names = able if only is None else _names(only)
     if not names:
         raise BadInput(f"--only must name conditions, such as {','.join(able)}")
-    targets = {name: out / f"{name}.npy" for name in names}
+    targets = {name: out / f"{name}.npy" for name in dict.fromkeys([*finished, *names])}
     for path in (*targets.values(), out / PREVIEW):
         check_target(path)
     clip = sampled(Footage(source), shape)
-    given = {name: Footage(clip, _aids(name, aids)) for name in names}
-    arrays = composer.read(given, shape, seed)
+    footage = {name: Footage(clip, _aids(name, options)) for name in targets}
+    arrays = composer.read(footage | finished, shape, seed)
     columns = {"footage": fitted(clip.frames, shape), **composer.preview(arrays, shape)}
     for name, path in targets.items():
         with replacing(path) as unfinished, unfinished.open("wb") as file:
@@ -151,48 +160,129 @@ def extract(
     side_by_side(columns, shape.fps).save(out / PREVIEW)
     print(out / PREVIEW)
     if only is None:
-        for name, condition in composer.conditions.items():
-            if isinstance(condition, MapCondition) and name not in able:
-                needed = " or ".join(condition.networks)
-                console.print(f"not extracted: {name}, since this model has no {needed} network")
+        for name, networks in lacking.items():
+            if networks:
+                console.print(
+                    f"not extracted: {name}, since this model has no {' and no '.join(networks)} network"
+                )
+
+
+def _file(text: str) -> Any:
+    """An option that names a file or nothing."""
+    return typer.Option(help=text, show_default=False)
 
 
 @app.command()
 def convert(
-    out: Annotated[Path, typer.Option(help="Model folder to make, or to complete.")] = Path(
-        "models/videocomposer"
-    ),
-    unet: Annotated[Path | None, typer.Option(help="non_ema_228000.pth.", show_default=False)] = None,
+    out: Annotated[
+        Path, typer.Option(help="Model folder to make, or to complete; with --back, folder for the files.")
+    ] = Path("models/videocomposer"),
+    unet: Annotated[Path | None, _file("non_ema_228000.pth.")] = None,
+    image_unet: Annotated[
+        Path | None,
+        _file("v2-1_512-ema-pruned.ckpt, or its UNet from diffusers: the UNet begins as this one of images."),
+    ] = None,
     autoencoder: Annotated[
-        Path | None,
-        typer.Option(help="v2-1_512-ema-pruned.ckpt, or its autoencoder from diffusers.", show_default=False),
+        Path | None, _file("v2-1_512-ema-pruned.ckpt, or its autoencoder from diffusers.")
     ] = None,
-    text: Annotated[
-        Path | None,
-        typer.Option(help="open_clip_pytorch_model.bin, or the same from transformers.", show_default=False),
-    ] = None,
-    vocabulary: Annotated[
-        Path | None, typer.Option(help="CLIP's bpe_simple_vocab_16e6.txt.gz.", show_default=False)
-    ] = None,
-    dtype: Annotated[str, typer.Option(help="Type to store weights in: float32 or bfloat16.")] = "float32",
+    clip: Annotated[Path | None, _file("open_clip_pytorch_model.bin, or the same from transformers.")] = None,
+    depth: Annotated[Path | None, _file("midas_v3_dpt_large.pth, or DPT-Large from transformers.")] = None,
+    sketch: Annotated[Path | None, _file("table5_pidinet.pth.")] = None,
+    cleaner: Annotated[Path | None, _file("sketch_simplification_gan.pth.")] = None,
+    vocabulary: Annotated[Path | None, _file("CLIP's bpe_simple_vocab_16e6.txt.gz.")] = None,
+    back: Annotated[Path | None, _file("A model folder to make the released files of, for PyTorch.")] = None,
+    dtype: StoredType = "float32",
 ) -> None:
-    """Make a model folder from the released PyTorch files, all at once or one after another.
+    """Make a model folder from the released PyTorch files, all at once or one after another; or the way back.
 
     Nothing in the files is run, and PyTorch is not needed.
     """
+    from vcjax.weights.convert import released
+
+    files: dict[str, Any] = {
+        "unet": unet,
+        "autoencoder": autoencoder,
+        "clip": clip,
+        "depth": depth,
+        "sketch": sketch,
+        "cleaner": cleaner,
+    }
+    given = {"image-unet": image_unet, "vocabulary": vocabulary, **files}
+    if back is not None:
+        if any(given.values()):
+            raise BadInput("--back makes files of a model folder and takes no files: give one or the other")
+        for path in released.convert_back(back, out):
+            print(path)
+        return
+    if not any(given.values()):
+        raise BadInput(f"nothing to convert: give --{', --'.join(given)} or --back")
+    _convert(out, vocabulary, image_unet=image_unet, dtype=dtype, **files)
+
+
+@app.command()
+def pull(
+    out: Annotated[Path, typer.Option(help="Model folder to make, or to complete.")] = Path(
+        "models/videocomposer"
+    ),
+    only: Annotated[
+        str | None,
+        typer.Option(
+            help="Files, by comma, as the options of convert name them, such as unet. (default: all)"
+        ),
+    ] = None,
+    files: Annotated[
+        Path, typer.Option(help="Folder for the released files; what is there and whole stays.")
+    ] = Path("models/released"),
+    dtype: StoredType = "float32",
+) -> None:
+    """Download the released files (16 GB, for research use) and make a model folder from them.
+
+    Run it again after a broken connection: it goes on where it stopped.
+    """
+    from vcjax.weights.pull import VOCABULARY, pull
+
+    check_target(out / "config.json")
+    with _bar(DownloadColumn()) as progress:
+        found = pull(files, _names(only), progress)
+    _convert(out, found.pop(VOCABULARY, None), dtype=dtype, **found)
+
+
+def _convert(out: Path, vocabulary: Path | None, **options: Any) -> None:
+    """Make a model folder, and say what it still lacks."""
     from vcjax.conditions.tokenizer import byte_pair_tokenizer, merges_of_file
     from vcjax.weights.convert import released
 
-    if (unet, autoencoder, text, vocabulary) == (None,) * 4:
-        raise BadInput("nothing to convert: give --unet, --autoencoder, --text or --vocabulary")
     tokenizer = None if vocabulary is None else byte_pair_tokenizer(merges_of_file(vocabulary))
-    config = released.convert(
-        out, unet=unet, autoencoder=autoencoder, text=text, tokenizer=tokenizer, dtype=dtype
-    )
+    config = released.convert(out, tokenizer=tokenizer, **options)
     print(out)
-    missing = [name for name in ("unet", "autoencoder", "text") if name not in config["files"]]
+    missing = [name for name in released.NETWORKS if name not in config["files"]]
     if missing:
         console.print(f"still missing: {', '.join(missing)}")
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def train(context: typer.Context) -> None:
+    """Train: --config=FILE of configs/, and --config.KEY=VALUE for what is to be otherwise. Goes on where it stopped."""
+    from vcjax.training.__main__ import main
+
+    raise typer.Exit(main(context.args))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Model folder to make, or to renew.", show_default=False)],
+    step: Annotated[int | None, typer.Option(help="Of the checkpoint. (default: the last)")] = None,
+    dtype: Annotated[str, typer.Option(help="Type to store weights in.")] = "float16",
+) -> None:
+    """Make a model folder of a checkpoint: the averaged weights, and what the run held frozen."""
+    from vcjax.training.export import export
+
+    exported = export(run, out, step=step, dtype=dtype)
+    print(f"{out}: step {exported} of {run}")
 
 
 def _register(command: Callable[..., None], options: list[inspect.Parameter]) -> None:
@@ -221,6 +311,16 @@ def _condition_options() -> list[inspect.Parameter]:
         if family.extractable:
             options.append(_option(f"{name}_from", f"{_flag(name)}-from", f"Footage to extract {name} from."))
     return options + _aid_options()
+
+
+def _beside_footage_options() -> list[inspect.Parameter]:
+    """One option for each condition that cannot be extracted, and for each further input of those that can."""
+    finished = [
+        _option(name, _flag(name), f"{family.summary}: {family.accepts}.")
+        for name, family in CATALOGUE.items()
+        if not family.extractable
+    ]
+    return finished + _aid_options()
 
 
 def _aid_options() -> list[inspect.Parameter]:
@@ -292,12 +392,12 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar with the time left, told of stages and steps."""
+def _bar(count: ProgressColumn | None = None) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar with the time left, told of stages and steps, which `count` shows."""
     columns = (
         TextColumn("{task.description:<44}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        count or MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -305,10 +405,13 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
     words = {"compiling": "compiling, or loading what was compiled"}
     with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
         task = bar.add_task("loading", total=None)
+        current = ""
 
         def tell(stage: str, done: int, total: int) -> None:
-            if stage == "sampling" and done == 0:  # the time left is that of sampling
-                bar.reset(task)
+            nonlocal current
+            if stage != current and done < total:  # the time left is that of a stage, from where it begins
+                bar.reset(task, completed=done)
+                current = stage
             bar.update(task, description=words.get(stage, stage), completed=done, total=total)
 
         yield tell
@@ -328,7 +431,7 @@ def _escaped(message: object) -> str:
 
 
 _register(generate, _condition_options())
-_register(extract, _aid_options())
+_register(extract, _beside_footage_options())
 
 if __name__ == "__main__":
     main()

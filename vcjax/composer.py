@@ -19,7 +19,9 @@ from vcjax.diffusion.schedule import Schedule
 from vcjax.errors import BadInput
 from vcjax.models.autoencoder import Autoencoder
 from vcjax.models.unet import UNet
+from vcjax.parallel import compilation
 from vcjax.video.clip import Clip
+from vcjax.weights.extraction import extractors
 from vcjax.weights.networks import Networks, apply
 from vcjax.weights.trees import Tree
 
@@ -152,6 +154,14 @@ class Composer:
         pixels = decode(self.networks.autoencoder, self.parameters("autoencoder"), z[0])
         return Clip(np.asarray(pixels), shape.fps)
 
+    def with_parameters(self, parameters: Tree) -> "Composer":
+        """The same model with the parameters of these components, a tree by their names."""
+
+        def of(component: str, encoder: str | None = None) -> Tree:
+            return parameters[component] if encoder is None else parameters[component][encoder]
+
+        return dataclasses.replace(self, parameters=of)
+
     def read(self, given: Mapping[str, Any], shape: ClipShape, seed: int = 0) -> dict[str, np.ndarray]:
         """The arrays of conditions that are handed in, by name: finished ones read, footage extracted from.
 
@@ -176,7 +186,13 @@ class Composer:
         self, arrays: Mapping[str, np.ndarray], shape: ClipShape
     ) -> dict[str, UInt8[np.ndarray, "F H W 3"]]:
         """What `read` gave as pictures to look at, by name."""
-        return {name: self._condition(name).preview(array, shape) for name, array in arrays.items()}
+        pictures = {}
+        for name, array in arrays.items():
+            condition = self._condition(name)
+            below = condition.drawn_over
+            over = {"over": self._condition(below).preview(arrays[below], shape)} if below in arrays else {}
+            pictures[name] = condition.preview(array, shape, **over)
+        return pictures
 
     def clip_shape(self, frames: int | None = None, size: tuple[int, int] | None = None) -> ClipShape:
         """The model's clip shape with other frames or another size.
@@ -203,7 +219,7 @@ class Composer:
         def text(ids: np.ndarray) -> np.ndarray:
             return np.asarray(encode_text(self.networks.text, self.parameters("text"), ids[None])[0])
 
-        return {"tokenizer": self.tokenize, "text": text}
+        return {"tokenizer": self.tokenize, "text": text, **extractors(self.networks, self.parameters)}
 
     def _condition(self, name: str) -> Condition:
         if name not in self.conditions:
@@ -327,7 +343,7 @@ def add_map(total: Array, encoded: Array, weights: Array) -> Array:
     return total + weights[:, None, None, None, None] * encoded
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=2)
+@partial(compilation.jit, static_argnums=0, donate_argnums=2)
 def take_steps(
     unet: UNet,
     parameters: Tree,
@@ -348,7 +364,7 @@ def take_steps(
     return sample(guided(denoise, guidance) if two_branches else denoise, z, rows, key)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compilation.jit, static_argnums=0)
 def decode(autoencoder: Autoencoder, parameters: Tree, latents: Array) -> UInt8[Array, "F H W 3"]:
     """Latents of a clip to frames, a few at a time."""
     frames, height, width, _ = latents.shape

@@ -20,8 +20,8 @@ from vcjax.diffusion.schedule import Schedule
 from vcjax.errors import BadInput
 from vcjax.parallel.compilation import enable_cache
 from vcjax.settings import typed
-from vcjax.weights.folder import CONFIG, TOKENIZER, check_file, file_of, read_component, read_config
-from vcjax.weights.networks import Networks, networks_from_settings, random_parameters
+from vcjax.weights.folder import CONFIG, FORMAT, TOKENIZER, check_file, file_of, read_component, read_config
+from vcjax.weights.networks import FROZEN, Networks, networks_from_settings, random_parameters
 from vcjax.weights.trees import Tree
 
 BUILT_IN = ("tiny",)
@@ -48,11 +48,13 @@ def load(model: str | PathLike[str] = "tiny", *, dtype: Any = None, verify: bool
         BadInput: no such model, or a damaged or unknown configuration.
     """
     enable_cache()
-    folder = _folder(model)
+    folder = folder_of(model)
     table = read_config(folder)
     config: ModelConfig = typed(ModelConfig, table, str(folder / CONFIG))
     check_prediction(config.prediction, config.schedule)
     networks = networks_from_settings(config.networks).with_dtype(_compute_type(dtype))
+    if config.untrained is None:  # a model has the networks of extraction that it has weights of
+        networks = dataclasses.replace(networks, **dict.fromkeys(FROZEN.keys() - config.files.keys()))
     conditions = from_settings(config.conditions)
     _check_conditions(folder, conditions)
     return Composer(
@@ -66,6 +68,19 @@ def load(model: str | PathLike[str] = "tiny", *, dtype: Any = None, verify: bool
         parameters=_parameters(folder, table, config.untrained, networks, conditions, verify),
         tokenize=Tokenizer(folder / TOKENIZER, networks.text.length, networks.text.vocabulary),
     )
+
+
+def model_table(model: str | PathLike[str]) -> dict[str, Any]:
+    """What a model's config.json says of the model, without its weight files: a place to start a configuration from.
+
+    Raises:
+        BadInput: no such model, or a damaged configuration.
+    """
+    return {
+        key: value
+        for key, value in read_config(folder_of(model)).items()
+        if key not in ("format", "files", "untrained")
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,10 +97,10 @@ class ModelConfig:
         clip: shape of the clips that it was trained on.
         defaults: of sampling.
         files: weight files by component.
-        untrained: seed of random weights, for a model that has none yet.
+        untrained: seed of random weights for the components that `files` does not name; without it they are missing.
     """
 
-    format: int
+    format: int = FORMAT
     name: str
     networks: Mapping[str, Any]
     conditions: Mapping[str, Any]
@@ -122,7 +137,7 @@ def _parameters(
 
     @functools.cache
     def parameters(component: str, encoder: str | None = None) -> Tree:
-        if untrained is not None:
+        if untrained is not None and component not in config.get("files", {}):
             tree = random()[component]
         else:
             checked(component)
@@ -152,7 +167,8 @@ def _check_conditions(folder: Path, conditions: Mapping[str, Condition]) -> None
         )
 
 
-def _folder(model: str | PathLike[str]) -> Path:
+def folder_of(model: str | PathLike[str]) -> Path:
+    """The folder of a built-in model, or the model folder itself; BadInput where there is none."""
     if str(model) in BUILT_IN:
         return Path(str(resources.files("vcjax") / "builtin" / str(model)))
     folder = Path(model)

@@ -17,6 +17,15 @@ SHAPE = ClipShape(frames=6, height=32, width=48, fps=4.0)
 MAPS = {name: family for name, family in CATALOGUE.items() if issubclass(family, MapCondition)}
 
 
+# Stand for the networks of extraction: a bright pixel is near, and lies on a line, and nothing needs cleaning.
+NETWORKS = {
+    "vision": lambda frames: frames.mean((1, 2), np.float32),
+    "depth": lambda frames: frames.mean(-1, np.float32, keepdims=True),
+    "sketch": lambda frames: frames.mean(-1, np.float32, keepdims=True) / 255,
+    "cleaner": lambda lines: lines,
+}
+
+
 def noise_clip(seed=0, frames=6, height=40, width=72):
     """Smooth random colours that drift by (2, 1) pixels a frame."""
     rng = np.random.default_rng(seed)
@@ -38,7 +47,7 @@ def test_the_catalogue_holds_the_eight_conditions_of_the_paper():
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 def test_extraction_gives_the_shape_that_reading_takes(name, scale):
     condition = CATALOGUE[name](scale=scale)
-    array = condition.extract(noise_clip(), SHAPE, {}, 0)
+    array = condition.extract(noise_clip(), SHAPE, NETWORKS, 0)
     frames = 1 if condition.kind == "still" else 6
     assert array.shape == (frames, round(32 * scale), round(48 * scale), condition.channels)
     assert array.dtype == np.float32
@@ -78,7 +87,43 @@ def test_what_needs_a_network_says_so(name):
     with pytest.raises(
         BadInput, match=f"{name} is extracted by a .* network, which this model does not have"
     ):
-        condition.need({})
+        condition.extract(noise_clip(), SHAPE, {}, 0)
+
+
+def test_depth_is_in_units_of_twenty_and_clipped():
+    answers = np.float32([-20, 0, 20, 60, 1000, 3]).reshape(6, 1, 1, 1)
+    networks = {"depth": lambda frames: np.broadcast_to(answers, (*frames.shape[:3], 1))}
+    depth = CATALOGUE["depth"]().extract(noise_clip(), SHAPE, networks, 0)
+    np.testing.assert_allclose(depth[:, 0, 0, 0], [0, 0, 1, 3, 10, 0.15], rtol=1e-6)
+
+
+def test_the_cleaner_sees_dark_lines_and_the_sketch_is_bright():
+    seen = []
+    networks = {
+        "sketch": lambda frames: seen.append(len(frames)) or np.full((*frames.shape[:3], 1), 0.9, np.float32),
+        "cleaner": lambda lines: seen.append(lines.mean().round(3)) or np.zeros_like(lines),
+    }
+    for name, count in (("sketch", 6), ("single_sketch", 1)):
+        seen.clear()
+        lines = CATALOGUE[name]().extract(noise_clip(), SHAPE, networks, 0)
+        np.testing.assert_allclose(seen, [count, 0.1], rtol=1e-6)
+        assert (lines == 1).all()
+
+
+def test_style_is_the_middle_frames_or_a_pictures(tmp_path):
+    sizes = []
+    networks = {"vision": lambda frames: sizes.append(frames.shape) or frames.mean((1, 2), np.float32)}
+    clip = noise_clip(height=32, width=32)
+    style = CATALOGUE["style"](width=3, picture=32)
+    np.testing.assert_allclose(
+        style.extract(clip, SHAPE, networks, 0), clip.frames[3].mean((0, 1)), rtol=1e-5
+    )
+    Picture.fromarray(clip.frames[5]).save(tmp_path / "look.png")
+    embedding = style.read(tmp_path / "look.png", SHAPE, networks)
+    np.testing.assert_allclose(embedding, clip.frames[5].mean((0, 1)), rtol=1e-5)
+    np.testing.assert_array_equal(style.read(embedding, SHAPE, {}), embedding)
+    CATALOGUE["style"]().extract(clip, SHAPE, networks, 0)
+    assert sizes == [(1, 32, 32, 3), (1, 32, 32, 3), (1, 224, 224, 3)]
 
 
 @pytest.mark.parametrize(

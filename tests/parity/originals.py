@@ -47,6 +47,7 @@ def to_tensor(image):
 
 STUBS = {
     "fairscale.nn.checkpoint": {"checkpoint_wrapper": lambda module: module},
+    "modelscope.models.multi_modal.videocomposer.utils.utils": {"DOWNLOAD_TO_CACHE": None},
     "rotary_embedding_torch": {"RotaryEmbedding": None},
     "torchvision.ops.misc": {"FrozenBatchNorm2d": None},
     "torchvision.transforms.functional": {
@@ -82,10 +83,12 @@ def load(package, name):
     """One file of a package, with those that it imports relatively, but without any `__init__`."""
     root = f"original_{package[1].rpartition('/')[2]}"
     with _stubs():
-        for part in ("", "ops", "data"):
+        for part in ("", "ops", "data", "models", "annotator", "annotator.sketch"):
             module = f"{root}.{part}".rstrip(".")
             if module not in sys.modules:
-                sys.modules[module] = _module(module, __path__=[str(folder(package) / part)])
+                sys.modules[module] = _module(
+                    module, __path__=[str(folder(package) / part.replace(".", "/"))]
+                )
         return importlib.import_module(f"{root}.{name}")
 
 
@@ -117,6 +120,7 @@ def filled(module, seed=0):
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             x = torch.randn(parameter.shape, generator=generator)
+            x[x == 0] = 1.0  # as one of many millions may be
             if parameter.ndim > 1:
                 parameter.copy_(x / np.sqrt(parameter[0].numel()))
             else:
@@ -174,6 +178,48 @@ def autoencoder(width=32, multipliers=(1, 2), blocks=1):
         "dropout": 0.0,
     }
     return filled(load(VIDEOCOMPOSER, "autoencoder").AutoencoderKL(sizes, 4))
+
+
+def pidinet(width=60, dilated=24, folded=True):
+    """The original's line network: with plain convolutions, or with those of pixel differences as it was trained."""
+    module = load(VIDEOCOMPOSER, "annotator.sketch.pidinet")
+    kinds = (module.config_model_converted if folded else module.config_model)("carv4")
+    return filled(module.PiDiNet(width, kinds, dil=dilated, sa=True, convert=folded))
+
+
+def cleaner():
+    """The original's sketch cleaner, which has one size."""
+    return filled(load(VIDEOCOMPOSER, "annotator.sketch.sketch_simplification").sketch_simplification_gan(""))
+
+
+def image_tower(sizes):
+    """OpenCLIP's image tower with the sizes of one of ours."""
+    return filled(
+        load(OPEN_CLIP, "transformer").VisionTransformer(
+            image_size=sizes.size,
+            patch_size=sizes.patch,
+            width=sizes.width,
+            layers=sizes.layers,
+            heads=sizes.heads,
+            mlp_ratio=4.0,
+            output_dim=sizes.features,
+        )
+    )
+
+
+def depth(sizes):
+    """The original's depth network with the sizes of one of ours."""
+    return filled(
+        load(VIDEOCOMPOSER, "models.midas").MiDaS(
+            image_size=sizes.size,
+            patch_size=sizes.patch,
+            dim=sizes.width,
+            neck_dims=list(sizes.necks),
+            fusion_dim=sizes.fusion,
+            num_heads=sizes.heads,
+            num_layers=sizes.layers,
+        )
+    )
 
 
 def diffusion():

@@ -36,6 +36,8 @@ BOX, BICUBIC = Image.Resampling.BOX, Image.Resampling.BICUBIC
         ((640, 361), 384, "map", [(384, 680, BICUBIC)], 0, 148),  # 680.8 truncated
         ((1080, 1920), 384, "map", [(682, 384, BICUBIC)], 149, 0),  # in one go, 682.7 truncated
         ((100, 100), 384, "map", [(384, 384, BICUBIC)], 0, 0),
+        ((360, 642), 224, "picture", [(399, 224, BICUBIC)], 88, 0),  # 399.5 truncated, 87.5 rounded to even
+        ((642, 360), 224, "map", [(224, 399, BICUBIC)], 0, 87),  # where "map" floors
     ],
 )
 def test_square_targets_follow_the_released_rules(shape, size, rule, steps, left, top) -> None:
@@ -49,7 +51,7 @@ def test_square_targets_follow_the_released_rules(shape, size, rule, steps, left
     height=st.integers(1, 90),
     width=st.integers(1, 90),
     target=st.tuples(st.integers(1, 50), st.integers(1, 50)),
-    rule=st.sampled_from(["latent", "map"]),
+    rule=st.sampled_from(["latent", "map", "picture"]),
 )
 def test_any_size_becomes_any_other_and_a_flat_picture_stays_flat(height, width, target, rule) -> None:
     frames = np.full((1, height, width, 3), 77, np.uint8)

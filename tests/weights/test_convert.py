@@ -7,22 +7,38 @@ import numpy as np
 import pytest
 
 from tests.conftest import small_unet
-from tests.weights.torch_writer import plain, write_zip
 from vcjax.errors import BadInput
 from vcjax.models.autoencoder import Autoencoder
-from vcjax.models.clip import TextTower
-from vcjax.weights.convert import autoencoder, text
-from vcjax.weights.convert.released import CHANNELS, RELEASED, VECTORS, bijection, convert
+from vcjax.models.clip import ImageTower, TextTower
+from vcjax.models.dpt import DPT
+from vcjax.models.pidinet import PiDiNet
+from vcjax.models.sketch_cleaner import SketchCleaner
+from vcjax.weights.convert import autoencoder, dpt, image_unet, pidinet, text
+from vcjax.weights.convert.released import (
+    CHANNELS,
+    COMPONENTS,
+    FILES,
+    NESTED,
+    RELEASED,
+    bijection,
+    convert,
+    convert_back,
+    shapes_of,
+)
 from vcjax.weights.convert.rules import AXES, Entry, Ignored, to_ours, to_torch, torch_shape
 from vcjax.weights.folder import read_component, read_config
 from vcjax.weights.networks import Networks, random_parameters
-from vcjax.weights.torch_files import read_tensors
+from vcjax.weights.torch_files import read_tensors, write_tensors
 from vcjax.weights.trees import flatten
 
 SMALL = Networks(
     unet=small_unet(multipliers=(1, 2), attention_levels=(1,)),
     autoencoder=Autoencoder(width=8, multipliers=(1, 2), blocks=1, groups=4),
     text=TextTower(vocabulary=30, layers=2, heads=2, length=6),
+    vision=ImageTower(size=28, width=8, layers=1, heads=2, features=16),
+    depth=DPT(size=32, width=8, layers=4, heads=2, necks=(4, 5, 6, 7), fusion=4),
+    sketch=PiDiNet(width=4, dilated=3),
+    cleaner=SketchCleaner(channels=(3,) * 22),
 )
 
 
@@ -30,18 +46,25 @@ SMALL = Networks(
 def released(tmp_path_factory):
     """Files under the originals' names, with random weights, and the trees that they were made of."""
     folder = tmp_path_factory.mktemp("released")
-    trees = random_parameters(SMALL.shapes(CHANNELS, VECTORS), 0)
+    trees = random_parameters(shapes_of(SMALL, COMPONENTS), 0)
     paths = {}
-    for kind in ("unet", "autoencoder", "text"):
+    for kind in FILES:
         tensors = bijection(kind, original_names(kind), SMALL).to_torch(trees)
-        content = {name: plain(np.asarray(x)) for name, x in tensors.items()}
         paths[kind] = folder / f"{kind}.pth"
-        write_zip(paths[kind], {"state_dict": content} if kind == "autoencoder" else content)
+        write_tensors(paths[kind], tensors, nested=kind in NESTED)
+        if kind == "sketch":  # not every plain kernel is that of pixel differences
+            trees |= bijection(kind, [], SMALL).to_ours(tensors, trees, kind)
     return paths, trees
 
 
 def original_names(kind):
-    """A name by which each of the released files is known."""
+    """Names by which each of the released files is known."""
+    if kind == "clip":
+        return [
+            "token_embedding.weight",
+            "visual.proj",
+            *(entry.torch for entry in text.open_clip_rest(SMALL.text)),
+        ]
     return {"autoencoder": ["first_stage_model.quant_conv.weight"]}.get(kind, [])
 
 
@@ -52,16 +75,26 @@ def equal(read, tree):
         np.testing.assert_array_equal(read[name], x, err_msg=name)
 
 
-@pytest.mark.parametrize("layout", AXES)
-@pytest.mark.parametrize("parts", [1, 3])
+OUTPUTS_FIRST = ("linear", "conv1", "conv1x1", "conv", "temporal")  # in these, parts may be fused
+
+
+@pytest.mark.parametrize(
+    ("layout", "parts"), [*((layout, 1) for layout in AXES), *((layout, 3) for layout in OUTPUTS_FIRST)]
+)
 def test_a_layout_and_back_is_bit_for_bit(layout, parts):
-    shape = {"conv": (3, 3, 4, 5), "temporal": (3, 1, 4, 5), "same": (5,)}.get(layout, (4, 5))
+    shapes = {
+        **dict.fromkeys(["conv", "transposed"], (3, 3, 4, 5)),
+        "temporal": (3, 1, 4, 5),
+        **dict.fromkeys(["same", "vector"], (5,)),
+    }
+    shape = shapes.get(layout, (4, 5))
     rng = np.random.default_rng(0)
     flat = {f"{i}": rng.standard_normal(shape, np.float32) for i in range(parts)}
     entries = [Entry("x", tuple(flat), layout)]
     tensors = to_torch(entries, flat)
     assert tensors["x"].shape == torch_shape(entries[0], dict.fromkeys(flat, shape))
-    assert tensors["x"].shape[0] == 5 * parts  # PyTorch puts outputs first
+    if layout in OUTPUTS_FIRST:
+        assert tensors["x"].shape[0] == 5 * parts
     back = to_ours(entries, tensors, dict.fromkeys(flat, shape))
     assert back.keys() == flat.keys()
     for name, x in flat.items():
@@ -76,32 +109,49 @@ SIZES = {
         unet=small_unet(multipliers=(1, 1, 3), blocks=2, attention_levels=(0, 2)),
         autoencoder=Autoencoder(width=8, multipliers=(1, 1, 2, 3), blocks=3, groups=4),
         text=TextTower(layers=1),
+        vision=ImageTower(layers=2),
+        depth=DPT(layers=8),
+        sketch=PiDiNet(width=30, dilated=12),
+        cleaner=SketchCleaner(),
     ),
 }
-FILES = {
+LAYOUTS = {
     "unet": [],
     "checkpoint": ["first_stage_model.x"],
     "autoencoder": ["encoder.mid.attn_1.q.weight"],
     "diffusers": [],
     "old diffusers": ["encoder.mid_block.attentions.0.query.weight"],
-    "OpenCLIP": [],
-    "transformers": ["text_model.embeddings.token_embedding.weight"],
+    "OpenCLIP": ["token_embedding.weight", "visual.proj"],
+    "transformers": [
+        "text_model.embeddings.token_embedding.weight",
+        "vision_model.embeddings.class_embedding",
+    ],
     "transformers 5": ["embeddings.token_embedding.weight"],
+    "MiDaS": [],
+    "DPT of transformers": ["dpt.embeddings.cls_token"],
+    "PiDiNet": [],
+    "cleaner": [],
 }
-KINDS = {"unet": "unet", "OpenCLIP": "text", "transformers": "text", "transformers 5": "text"}
+KINDS = {
+    "unet": "unet",
+    **dict.fromkeys(["OpenCLIP", "transformers", "transformers 5"], "clip"),
+    **dict.fromkeys(["MiDaS", "DPT of transformers"], "depth"),
+    "PiDiNet": "sketch",
+    "cleaner": "cleaner",
+}
 
 
 @functools.cache
-def shapes_of(size):
-    return SIZES[size].shapes(CHANNELS, VECTORS)
+def sizes_shapes(size):
+    return shapes_of(SIZES[size], COMPONENTS)
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", LAYOUTS)
 def test_entries_name_every_tensor_of_ours_exactly_once(size, file):
     networks = SIZES[size]
-    shapes = shapes_of(size)
-    between = bijection(KINDS.get(file, "autoencoder"), FILES[file], networks)
+    shapes = sizes_shapes(size)
+    between = bijection(KINDS.get(file, "autoencoder"), LAYOUTS[file], networks)
     for component, entries in between.entries.items():
         ours = [name for entry in entries for name in entry.ours]
         assert sorted(ours) == sorted(flatten(shapes[component]))
@@ -168,18 +218,19 @@ def test_missing_unknown_and_misshapen_tensors_are_named():
             ],
         ),
         (
-            text.ignored_for(RELEASED.text),
+            text.IGNORED,
             [
-                "visual.conv1.weight",
-                "text_projection",
-                "logit_scale",
-                "transformer.resblocks.23.ln_1.weight",
                 "attn_mask",
-                "text_model.encoder.layers.23.mlp.fc1.bias",
-                "vision_model.embeddings.class_embedding",
+                "embeddings.position_ids",
                 "text_model.embeddings.position_ids",
-                "text_projection.weight",
+                "vision_model.embeddings.position_ids",
             ],
+        ),
+        ([text.NO_IMAGE_TOWER], ["visual.conv1.weight", "vision_model.x", "visual_projection.weight"]),
+        (dpt.IGNORED, ["dpt.layernorm.weight"]),
+        (
+            image_unet.IGNORED,
+            ["first_stage_model.x", "cond_stage_model.x", "model_ema.decay", "betas", "posterior_variance"],
         ),
     ],
 )
@@ -200,12 +251,72 @@ def test_released_files_become_a_model_folder_bit_for_bit(tmp_path, released):
     assert list(folder.parent.iterdir()) == [folder]
     for component, tree in trees.items():
         equal(read_component(folder, config, component), tree)
-    kinds = [bijection(kind, original_names(kind), SMALL) for kind in paths]
-    for between, path in zip(kinds, paths.values(), strict=True):
-        back, original = between.to_torch(trees), read_tensors(path)
+    written = convert_back(folder, tmp_path / "back")
+    assert [path.name for path in written] == list(FILES.values())
+    for kind, path in zip(FILES, written, strict=True):
+        back, original = read_tensors(path), read_tensors(paths[kind])
         assert back.keys() == original.keys()
+        # kernels of pixel differences are folded and unfolded: a few roundings of numbers around 1
+        tolerance = 1e-6 if kind == "sketch" else 0.0
         for name, x in original.items():
-            np.testing.assert_array_equal(back[name], x)
+            np.testing.assert_allclose(back[name], x, rtol=0, atol=tolerance)
+
+
+def test_the_way_back_leaves_out_what_a_folder_lacks(tmp_path, released):
+    paths, _ = released
+    tensors = {name: x for name, x in read_tensors(paths["clip"]).items() if name.startswith("visual.")}
+    write_tensors(tmp_path / "tower.pth", tensors)
+    convert(tmp_path / "model", clip=tmp_path / "tower.pth", networks=SMALL)
+    assert set(read_config(tmp_path / "model")["files"]) == {"vision"}
+    (written,) = convert_back(tmp_path / "model", tmp_path / "back")
+    assert read_tensors(written).keys() == tensors.keys()
+    convert(tmp_path / "empty", networks=SMALL)
+    with pytest.raises(BadInput, match="empty holds none of the networks"):
+        convert_back(tmp_path / "empty", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_kernels_of_pixel_differences_see_differences_only():
+    """Their numbers add up to nothing, so they answer nothing to an even picture; and refolding changes nothing."""
+    kernels = np.random.default_rng(0).standard_normal((4, 2, 3, 3)).astype(np.float32)
+    names = ["module.init_block.weight", "module.block1_1.conv1.weight", "module.block1_2.conv1.weight"]
+    folded = pidinet.fold(dict.fromkeys([*names, "module.block1_3.conv1.weight"], kernels))
+    np.testing.assert_array_equal(folded.pop("module.block1_3.conv1.weight"), kernels)
+    assert [folded[name].shape[-1] for name in names] == [3, 3, 5]
+    for name, kernel in folded.items():
+        assert np.abs(kernel).max() > 0.1
+        np.testing.assert_allclose(kernel.sum((2, 3)), 0, atol=1e-5)
+        again = pidinet.fold(pidinet.unfold(folded))[name]
+        np.testing.assert_allclose(again, kernel, atol=1e-6)  # a few roundings of numbers around 1
+
+
+def test_an_image_unet_starts_the_unet(tmp_path):
+    """Under the original names, in a whole checkpoint: all of it arrives, and the rest is as before training."""
+    names = ["time_embed.0.weight"]
+    entries = image_unet.entries_for(SMALL.unet, names)
+    shapes = {name: leaf.shape for name, leaf in flatten(shapes_of(SMALL, ["unet"])["unet"]).items()}
+    shapes[image_unet.ENTRY] = (3, 3, 4, SMALL.unet.width)
+    rng = np.random.default_rng(0)
+    tensors = {e.torch: rng.standard_normal(torch_shape(e, shapes)).astype(np.float32) for e in entries}
+    content = {f"{image_unet.PREFIX}{name}": x for name, x in tensors.items()}
+    beside = {"first_stage_model.x": np.ones(1, np.float32)}
+    write_tensors(tmp_path / "sd.ckpt", content | beside, nested=True)
+    convert(tmp_path / "model", image_unet=tmp_path / "sd.ckpt", networks=SMALL)
+    config = read_config(tmp_path / "model")
+    assert set(config["files"]) == {"unet", "stc", "tokens"}
+    unet = flatten(read_component(tmp_path / "model", config, "unet"))
+    entry = np.asarray(unet.pop(image_unet.ENTRY))
+    np.testing.assert_array_equal(entry[:, :, :4], tensors["input_blocks.0.0.weight"].transpose(2, 3, 1, 0))
+    assert not entry[:, :, 4:].any()
+    taken = {name for e in entries for name in e.ours}
+    assert all("temporal" in name for name in unet.keys() - taken)
+    for name in unet.keys() - taken:
+        if re.search(r"temporal/(conv_3|out)/", name):
+            assert not np.asarray(unet[name]).any(), name
+    with pytest.raises(BadInput, match="exclude one another"):
+        convert(
+            tmp_path / "model", image_unet=tmp_path / "sd.ckpt", unet=tmp_path / "sd.ckpt", networks=SMALL
+        )
 
 
 def test_a_folder_is_completed_and_replaced_piece_by_piece(tmp_path, released):
@@ -238,7 +349,7 @@ def test_a_wrong_file_changes_nothing(tmp_path, released):
     convert(folder, **paths, networks=SMALL)
     before = snapshot(tmp_path)
     with pytest.raises(BadInput, match=r"unet.pth does not hold this network: token_embedding.weight"):
-        convert(folder, unet=paths["unet"], text=paths["unet"], networks=SMALL)
+        convert(folder, unet=paths["unet"], clip=paths["unet"], networks=SMALL)
     with pytest.raises(BadInput, match="holds a model of other sizes"):
         convert(folder, **paths)
     with pytest.raises(BadInput, match="float32 or bfloat16, not int8"):
@@ -260,6 +371,8 @@ def test_a_full_disk_changes_nothing(tmp_path, released):
             convert(folder, **paths, networks=SMALL)
         with pytest.raises(BadInput, match="cannot be written"):
             convert(tmp_path / "new", **paths, networks=SMALL)
+        with pytest.raises(BadInput, match=r"non_ema_228000.pth cannot be written \(File too large\)"):
+            convert_back(folder, tmp_path / "model")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert snapshot(tmp_path) == before

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from tests.weights.torch_writer import Call, Global, Storage, plain, tensor, write_legacy, write_zip
 from vcjax.errors import BadInput
-from vcjax.weights.torch_files import read_tensors
+from vcjax.weights.torch_files import ALIGNMENT, STORAGES, read_tensors, write_tensors
 
 WRITERS = {"zip": write_zip, "legacy": write_legacy}
 
@@ -81,6 +81,39 @@ def test_a_real_file(shared):
     assert len(read) == 83
     assert all(name.startswith("module.") and np.isfinite(x).all() for name, x in read.items())
     assert 0.01 < read["module.init_block.weight"].std() < 10
+
+
+def every_kind():
+    """Tensors of every type and of odd shapes, one of them no more than a view."""
+    rng = np.random.default_rng(0)
+    named = {name: rng.integers(0, 2, (3, 5)).astype(dtype) for name, dtype in STORAGES.items()}
+    whole = rng.standard_normal((40, 30), np.float32)
+    shapes = {"transposed": whole.T, "part": whole[3:, ::2], "number": np.float32(2.5), "empty": whole[:0]}
+    return named | shapes
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_is_written_is_read_bit_for_bit(tmp_path, nested):
+    tensors = every_kind()
+    path = tmp_path / "new" / "x.pth"
+    write_tensors(path, tensors, nested)
+    read = read_tensors(path)
+    assert list(read) == list(tensors)
+    for name, x in tensors.items():
+        assert read[name].dtype == x.dtype
+        np.testing.assert_array_equal(read[name], x)
+        assert read[name].size == 0 or read[name].ctypes.data % ALIGNMENT == 0  # the file is mapped at a page
+    first = path.read_bytes()
+    write_tensors(path, tensors, nested)
+    assert path.read_bytes() == first  # nothing of the day or the place
+    assert [p.name for p in path.parent.iterdir()] == ["x.pth"]
+    assert zipfile.ZipFile(path).testzip() is None
+
+
+def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path):
+    with pytest.raises(KeyError):  # a type that PyTorch does not have
+        write_tensors(tmp_path / "x.pth", {"a": np.ones(3), "b": np.array(["text"])})
+    assert list(tmp_path.iterdir()) == []
 
 
 class Malicious:

@@ -1,4 +1,4 @@
-"""PyTorch files made without PyTorch, in both of its formats, for tests of reading them."""
+"""PyTorch files of any content, good and bad, in both of its formats, for tests of reading them."""
 
 import io
 import pickle

@@ -76,8 +76,9 @@ class Condition:
         accepts: what a finished condition may be handed in as, for the command line's help.
         networks: frozen networks that `extract` calls.
         aids: further inputs of `extract`, by name, with one line for people each.
-        extractable: whether `extract` is built.
+        extractable: whether it can be taken from footage at all.
         absent_is_null: whether a token condition that is not there is heard as its null; if not, it is masked out.
+        drawn_over: condition over whose preview this one is drawn where both are given; `preview` then takes `over`.
     """
 
     name: ClassVar[str]
@@ -89,6 +90,7 @@ class Condition:
     aids: ClassVar[Mapping[str, str]] = {}
     extractable: ClassVar[bool] = True
     absent_is_null: ClassVar[bool] = False
+    drawn_over: ClassVar[str] = ""
 
     def embed(self, array: np.ndarray, networks: Functions) -> np.ndarray:
         """Of a token condition: what `read` or `extract` gave, as the token encoder takes it, `[T, D]` or `[E]`."""
@@ -130,22 +132,25 @@ class Condition:
     def check_footage(self, footage: Footage, networks: Functions) -> None:
         """Raise BadInput where this condition cannot be extracted, or not with the aids that are named."""
         if not self.extractable:
-            self.need(networks)
             raise BadInput(f"{self.name} cannot be extracted from footage: hand in {self.accepts}")
+        self.need(networks)
         for aid in footage.aids:
             if aid not in self.aids:
                 raise BadInput(
                     f"{self.name} takes no {aid!r} beside footage, only {', '.join(self.aids) or 'that'}"
                 )
 
+    def lacks(self, networks: Functions) -> list[str]:
+        """The networks that `extract` calls and the model does not have."""
+        return [network for network in self.networks if network not in networks]
+
     def need(self, networks: Functions) -> None:
         """Raise BadInput where the model lacks a network that `extract` calls."""
-        for network in self.networks:
-            if network not in networks:
-                raise BadInput(
-                    f"{self.name} is extracted by a {network} network, which this model does not have: "
-                    f"hand in a finished {self.name} instead ({self.accepts})"
-                )
+        if lacking := self.lacks(networks):
+            raise BadInput(
+                f"{self.name} is extracted by a {lacking[0]} network, which this model does not have: "
+                f"hand in a finished {self.name} instead ({self.accepts})"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

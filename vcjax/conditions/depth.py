@@ -9,11 +9,15 @@ from jaxtyping import Float32
 from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
 from vcjax.conditions.media import BLACK, array_of, brightness, name_of, pictures
 from vcjax.conditions.preview import as_picture
+from vcjax.video.clip import Clip
+
+UNIT = 20.0  # what the depth network's answers are divided by
+NEAREST = 10.0  # and clipped to then (both from the released configuration)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Depth(MapCondition):
-    """Nearness of each pixel, larger is nearer, in the depth network's units.
+    """Nearness of each pixel, larger is nearer, in units of 20 of the depth network's.
 
     Attributes:
         white: nearness that white stands for in a depth picture.
@@ -27,7 +31,6 @@ class Depth(MapCondition):
         "a finished depth map, bright is near: a video or picture (read with 8 bits), or an array (.npy)"
     )
     networks: ClassVar[tuple[str, ...]] = ("depth",)
-    extractable: ClassVar[bool] = False
 
     white: float = 1.0
 
@@ -37,6 +40,16 @@ class Depth(MapCondition):
         if array is not None:
             return self.checked(array, shape, name_of(source))
         return self.white * brightness(pictures(source, shape, shape.frames, BLACK), self.size(shape))
+
+    def extract(
+        self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
+    ) -> Float32[np.ndarray, "F H W 1"]:
+        """What the depth network sees in each frame."""
+        from vcjax.video.resize import resize_crop
+
+        self.need(networks)
+        frames = resize_crop(clip.frames, *self.size(shape), rule="map")
+        return np.clip(networks["depth"](frames) / UNIT, 0, NEAREST)
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
         """Bright is near, from the clip's farthest to its nearest pixel."""

@@ -9,6 +9,7 @@ from jaxtyping import Float32
 from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
 from vcjax.conditions.media import BLACK, array_of, brightness, name_of, pictures
 from vcjax.conditions.preview import as_picture
+from vcjax.video.clip import Clip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,7 @@ class Sketch(MapCondition):
     accepts: ClassVar[str] = (
         "finished lines, bright on black: a video, a picture, or an array (.npy) in [0, 1]"
     )
-    networks: ClassVar[tuple[str, ...]] = ("sketch",)
-    extractable: ClassVar[bool] = False
+    networks: ClassVar[tuple[str, ...]] = ("sketch", "cleaner")
 
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 1"]:
         """Finished lines, resized and cropped; colours become their brightness."""
@@ -33,6 +33,16 @@ class Sketch(MapCondition):
             return self.checked(array, shape, name_of(source))
         frames = pictures(source, shape, self.count(shape), BLACK)
         return brightness(frames, self.size(shape))
+
+    def extract(
+        self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
+    ) -> Float32[np.ndarray, "F H W 1"]:
+        """Lines that one network finds and another, which knows them dark on a light ground, cleans."""
+        from vcjax.video.resize import resize_crop
+
+        self.need(networks)
+        frames = resize_crop(clip.frames[: self.count(shape)], *self.size(shape), rule="map")
+        return 1 - networks["cleaner"](1 - networks["sketch"](frames))
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
         """The lines themselves."""

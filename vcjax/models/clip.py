@@ -1,14 +1,17 @@
-"""CLIP's text tower: what the text condition is made with (arXiv 2103.00020; the released size is OpenCLIP ViT-H/14)."""
+"""CLIP's two towers, which the text and style conditions are made with (arXiv 2103.00020; released: OpenCLIP ViT-H/14)."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 from flax.typing import Dtype
 from jaxtyping import Array, Float, Int
 
-from vcjax.models.attention import attend
-from vcjax.models.layers import dense, exact_gelu, layer_norm
+from vcjax.errors import BadInput
+from vcjax.models.layers import layer_norm
+from vcjax.models.vit import PatchEmbedding, TowerLayer
 
-FEED_FORWARD = 4
+# Of red, green and blue in [0, 1] over the pictures that CLIP was trained on (OpenAI's, and OpenCLIP's after it).
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 class TextTower(nn.Module):
@@ -52,24 +55,55 @@ class TextTower(nn.Module):
         return layer_norm(self.dtype, "norm")(x).astype(jnp.float32)
 
 
-class TowerLayer(nn.Module):
-    """Attention and a feed-forward layer, each behind a norm and with a residual."""
+class ImageTower(nn.Module):
+    """Pictures to embeddings: a vision transformer whose class token is projected, not normalised.
 
-    heads: int
-    causal: bool
-    dtype: Dtype
+    ```python
+    embedding = tower.apply(params, (images - MEAN) / DEVIATION)    # images in [0, 1], [B, 224, 224, 3] -> [B, 1024]
+    ```
+
+    Attributes:
+        size: height and width of the pictures in pixels.
+        patch: side of a patch in pixels.
+        width: channels of a token.
+        layers: transformer layers.
+        heads: attention heads.
+        features: channels of the embedding.
+        dtype: compute type.
+    """
+
+    size: int = 224
+    patch: int = 14
+    width: int = 1280
+    layers: int = 32
+    heads: int = 16
+    features: int = 1024
+    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        """Keep the shape."""
-        width = x.shape[-1]
-        y = layer_norm(self.dtype, "norm_0")(x)
-        split = (*x.shape[:2], self.heads, width // self.heads)
-        query, key, value = (
-            dense(width, self.dtype, name)(y).reshape(split) for name in ("query", "key", "value")
+    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B E"]:
+        """Embeddings, float32, of pictures normalised with `MEAN` and `DEVIATION`.
+
+        Raises:
+            BadInput: pictures of another size.
+        """
+        if images.shape[1:3] != (self.size, self.size):
+            height, width = images.shape[1:3]
+            raise BadInput(
+                f"the image tower takes pictures of {self.size}x{self.size} pixels, not {height}x{width}"
+            )
+        embed = PatchEmbedding(
+            self.width,
+            self.patch,
+            self.size // self.patch,
+            use_bias=False,
+            dtype=self.dtype,
+            name="embedding",
         )
-        y = attend(query, key, value, causal=self.causal, implementation="plain")
-        x = x + dense(width, self.dtype, "out")(y.reshape(x.shape))
-        y = layer_norm(self.dtype, "norm_1")(x)
-        y = exact_gelu(dense(FEED_FORWARD * width, self.dtype, "hidden_0")(y))
-        return x + dense(width, self.dtype, "hidden_1")(y)
+        x = layer_norm(self.dtype, "norm_0")(embed(images))
+        for i in range(self.layers):
+            x = TowerLayer(self.heads, causal=False, dtype=self.dtype, name=f"layer_{i}")(x)
+        x = layer_norm(self.dtype, "norm_1")(x[:, 0])
+        return nn.Dense(self.features, use_bias=False, dtype=self.dtype, name="projection")(x).astype(
+            jnp.float32
+        )

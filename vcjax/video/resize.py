@@ -12,9 +12,11 @@ from PIL import Image
 
 from vcjax.errors import BadInput
 
+Rule = Literal["latent", "map", "picture"]
+
 
 def resize_crop(
-    frames: UInt8[np.ndarray, "F H W C"], height: int, width: int, *, rule: Literal["latent", "map"]
+    frames: UInt8[np.ndarray, "F H W C"], height: int, width: int, *, rule: Rule
 ) -> UInt8[np.ndarray, "F {height} {width} C"]:
     """Resize frames to cover `height` x `width` and crop the centre, as Pillow does it.
 
@@ -28,8 +30,9 @@ def resize_crop(
         height: height of the result in pixels.
         width: width of the result in pixels.
         rule: "latent" halves by box filter while the frame is at least twice the target, then resizes bicubically
-            and rounds the long side (also the rule for style at 224); "map" resizes bicubically in one go and
-            truncates the long side. Both floor the offset of the crop.
+            and rounds the long side (also the rule for style from footage, at 224); "map" resizes bicubically in
+            one go and truncates the long side. Both floor the offset of the crop. "picture" is "map" with the offset
+            rounded (half to even), as OpenCLIP prepares pictures.
 
     Returns:
         The resized frames; the same array where nothing is to do.
@@ -84,9 +87,7 @@ def _check_target(height: int, width: int) -> None:
         raise BadInput(f"the size to resize to must be at least 1x1 pixels, not {height}x{width}")
 
 
-def _resize_crop_image(
-    image: Image.Image, height: int, width: int, rule: Literal["latent", "map"]
-) -> Image.Image:
+def _resize_crop_image(image: Image.Image, height: int, width: int, rule: Rule) -> Image.Image:
     if rule == "latent":
         while image.height >= 2 * height and image.width >= 2 * width:
             image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
@@ -94,7 +95,8 @@ def _resize_crop_image(
     else:
         full_height, full_width = _cover_truncated(image.height, image.width, height, width)
     image = image.resize((full_width, full_height), Image.Resampling.BICUBIC)
-    left, top = (full_width - width) // 2, (full_height - height) // 2
+    left, top = (full_width - width) / 2, (full_height - height) / 2
+    left, top = (round(left), round(top)) if rule == "picture" else (int(left), int(top))
     return image.crop((left, top, left + width, top + height))
 
 

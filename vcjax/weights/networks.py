@@ -1,7 +1,7 @@
 """The networks that a model is made of: which module each component is, and the shapes of its parameters."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -9,15 +9,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.errors import ScopeParamNotFoundError, ScopeParamShapeError
+from jaxtyping import PRNGKeyArray
 
 from vcjax.errors import BadInput
 from vcjax.models.autoencoder import Autoencoder
-from vcjax.models.clip import TextTower
+from vcjax.models.clip import ImageTower, TextTower
+from vcjax.models.dpt import DPT
+from vcjax.models.pidinet import PiDiNet
+from vcjax.models.sketch_cleaner import SketchCleaner
 from vcjax.models.stc import POOLED, STCEncoder
 from vcjax.models.tokens import TokenEncoder
 from vcjax.models.unet import UNet
 from vcjax.settings import typed
 from vcjax.weights.trees import Tree
+
+# The networks that conditions are extracted with, which a model may lack.
+FROZEN: dict[str, type[nn.Module]] = {
+    "vision": ImageTower,
+    "depth": DPT,
+    "sketch": PiDiNet,
+    "cleaner": SketchCleaner,
+}
+SMALLEST = 8  # side of a picture that the networks of lines can halve three times
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +43,10 @@ class Networks:
         tokens: text and style to tokens.
         autoencoder: images to latents and back.
         text: CLIP's text tower.
+        vision: CLIP's image tower, which style is extracted with; a model may lack this and those below.
+        depth: the depth network.
+        sketch: the network that finds lines.
+        cleaner: the network that cleans them.
     """
 
     unet: UNet = dataclasses.field(default_factory=UNet)
@@ -37,24 +54,48 @@ class Networks:
     tokens: TokenEncoder = dataclasses.field(default_factory=TokenEncoder)
     autoencoder: Autoencoder = dataclasses.field(default_factory=Autoencoder)
     text: TextTower = dataclasses.field(default_factory=TextTower)
+    vision: ImageTower | None = None
+    depth: DPT | None = None
+    sketch: PiDiNet | None = None
+    cleaner: SketchCleaner | None = None
 
     def with_dtype(self, dtype: Any) -> "Networks":
         """The same networks computing in another type."""
         modules: dict[str, Any] = {name: module.clone(dtype=dtype) for name, module in _modules(self).items()}
         return Networks(**modules)
 
-    def shapes(self, channels: Mapping[str, int], vectors: Mapping[str, int]) -> dict[str, Tree]:
+    def shapes(
+        self,
+        channels: Mapping[str, int],
+        vectors: Mapping[str, int],
+        components: Collection[str] | None = None,
+    ) -> dict[str, Tree]:
         """Parameter shapes of every component, as trees of `jax.ShapeDtypeStruct`; nothing is computed.
 
         Args:
             channels: channels of each map condition, by name; `stc` has an encoder for each.
             vectors: width of each vector condition (style), by name; `tokens` has an MLP for each.
+            components: only these; all without it.
         """
-        key = jax.eval_shape(lambda: jax.random.key(0))
+        examples = self._examples(channels, vectors)
+        if components is not None:
+            examples = {name: examples[name] for name in components}
+        return jax.tree.map(lambda example: example.shapes(), examples)
 
-        def parameters(module: Any, *inputs: Any) -> Tree:
-            return jax.eval_shape(module.init, key, *inputs)["params"]
+    def init(
+        self, key: PRNGKeyArray, component: str, channels: Mapping[str, int], vectors: Mapping[str, int]
+    ) -> Tree:
+        """Float32 parameters of a component before training, by its modules' own initialisers.
 
+        Args:
+            key: of any kind; `jax.random.key(seed, impl="unsafe_rbg")` compiles in a fraction of the time.
+            component: its name.
+            channels, vectors: see `shapes`.
+        """
+        return jax.tree.map(lambda example: example.init(key), self._examples(channels, vectors)[component])
+
+    def _examples(self, channels: Mapping[str, int], vectors: Mapping[str, int]) -> dict[str, Any]:
+        """For each component its module with inputs of the smallest size; for `stc` a table of them."""
         rows = _array(1, self.text.length, self.text.width)
         embeddings = {"text": rows, **{name: _array(1, width) for name, width in vectors.items()}}
         present = {name: _array(1, dtype=bool) for name in embeddings}
@@ -62,8 +103,14 @@ class Networks:
         latent = (1, 1, side, side)
         factor = self.autoencoder.factor
         encoder = _ToSize(self.stc, (side, side))
-        modules = {
-            "unet": (
+        maps = {name: _array(1, 1, POOLED * side, POOLED * side, count) for name, count in channels.items()}
+        frozen = {
+            name: _Example(getattr(self, name), picture)
+            for name, picture in self._pictures().items()
+            if getattr(self, name) is not None
+        }
+        return {
+            "unet": _Example(
                 self.unet,
                 _array(*latent, self.unet.latent_channels),
                 _array(1),
@@ -71,14 +118,45 @@ class Networks:
                 rows,
                 _array(1, self.text.length, dtype=bool),
             ),
-            "autoencoder": (self.autoencoder, _array(1, factor, factor, 3)),
-            "text": (self.text, _array(1, self.text.length, dtype=jnp.int32)),
+            "stc": {name: _Example(encoder, map_) for name, map_ in maps.items()},
+            "tokens": _Example(self.tokens, embeddings, present) if vectors else {},
+            "autoencoder": _Example(self.autoencoder, _array(1, factor, factor, 3)),
+            "text": _Example(self.text, _array(1, self.text.length, dtype=jnp.int32)),
+            **frozen,
         }
-        shapes = {name: parameters(*module) for name, module in modules.items()}
-        maps = {name: _array(1, 1, POOLED * side, POOLED * side, count) for name, count in channels.items()}
-        shapes["stc"] = {name: parameters(encoder, map_) for name, map_ in maps.items()}
-        shapes["tokens"] = parameters(self.tokens, embeddings, present) if vectors else {}
-        return shapes
+
+    def _pictures(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """A picture that each of the networks of extraction takes."""
+        side = self.vision.size if self.vision else 0
+        depth = 2 * self.depth.patch if self.depth else 0
+        return {
+            "vision": _array(1, side, side, 3),
+            "depth": _array(1, depth, depth, 3),
+            "sketch": _array(1, SMALLEST, SMALLEST, 3),
+            "cleaner": _array(1, SMALLEST, SMALLEST, 1),
+        }
+
+
+class _Example:
+    """A module and shapes of inputs that it takes."""
+
+    def __init__(self, module: Any, *inputs: Any):
+        self._module = module
+        self._inputs = inputs
+
+    def init(self, key: PRNGKeyArray) -> Tree:
+        """The module's parameters, made in one compiled program."""
+
+        @jax.jit
+        def parameters(key: PRNGKeyArray) -> Tree:
+            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._inputs)
+            return self._module.init(key, *zeros).get("params", {})
+
+        return parameters(key)
+
+    def shapes(self) -> Tree:
+        """The shapes of the module's parameters."""
+        return jax.eval_shape(self.init, jax.eval_shape(lambda: jax.random.key(0)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,13 +189,13 @@ def networks_from_settings(settings: Mapping[str, Any]) -> Networks:
     Raises:
         BadInput: an unknown component, or a field that its module does not have.
     """
-    modules = _modules(Networks())
+    families = {name: type(module) for name, module in _modules(Networks()).items()} | FROZEN
     for name in settings:
-        if name not in modules:
-            raise BadInput(f"unknown component {name!r}: a model is made of {', '.join(modules)}")
+        if name not in families:
+            raise BadInput(f"unknown component {name!r}: a model is made of {', '.join(families)}")
     own = {"parent", "name"}
     chosen: dict[str, Any] = {
-        name: typed(type(modules[name]), fields, f"component {name}", leave_out=own)
+        name: typed(families[name], fields, f"component {name}", leave_out=own)
         for name, fields in settings.items()
     }
     return Networks(**chosen)
@@ -133,7 +211,9 @@ def settings_of(networks: Networks) -> dict[str, dict[str, Any]]:
 
 
 def _modules(networks: Networks) -> dict[str, nn.Module]:
-    return {field.name: getattr(networks, field.name) for field in dataclasses.fields(networks)}
+    """Those that the model has."""
+    modules = {field.name: getattr(networks, field.name) for field in dataclasses.fields(networks)}
+    return {name: module for name, module in modules.items() if module is not None}
 
 
 def _array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
@@ -151,10 +231,10 @@ def random_parameters(shapes: Tree, seed: int) -> Tree:
     rngs = np.random.default_rng(seed).spawn(len(leaves))
 
     def draw(path: tuple[Any, ...], shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        x = rng.standard_normal(shape, np.float32)
+        x = np.asarray(rng.standard_normal(shape, np.float32))
         if path[-1].key == "kernel":
             return x / np.sqrt(np.prod(shape[:-1], dtype=np.float32))
-        return 1 + 0.1 * x if path[-1].key == "scale" else 0.1 * x
+        return np.asarray(1 + 0.1 * x if path[-1].key == "scale" else 0.1 * x)
 
     drawn = [draw(path, leaf.shape, rng) for (path, leaf), rng in zip(leaves, rngs, strict=True)]
     return jax.tree.unflatten(structure, drawn)

@@ -1,15 +1,16 @@
-"""PyTorch's files read without PyTorch and without running anything in them.
+"""PyTorch's files read and written without PyTorch, and without running anything in them.
 
 A PyTorch file is a pickle that may ask for any function to be called. Here only what weights are made of is known
 (tensors, storages, plain containers); whatever else a file asks for by name ends the reading. Tensors are views of
 the memory-mapped file: nothing is read before it is used.
 """
 
+import math
 import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from vcjax.errors import BadInput
+from vcjax.files import replacing
 from vcjax.weights.safetensors_files import map_tensors
 
 STORAGES = {
@@ -31,11 +33,16 @@ STORAGES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
+STORAGE_NAMES = {np.dtype(dtype): name for name, dtype in STORAGES.items()}
 # Packages whose objects checkpoints carry beside the weights (progress of the training, numbers): they become `Inert`.
 # Nothing of them is imported.
 INERT = ("pytorch_lightning", "numpy", "_codecs")
 NESTED = "state_dict"  # checkpoints of a training program keep the weights under this name
 MAGIC = 0x1950A86A20F9469CFC6C  # of the format before PyTorch 1.6
+VERSION = b"3\n"  # of the format since then, which PyTorch's reader asks for
+ROOT = "archive/"  # before the names of a zip's members
+ALIGNMENT = 64  # bytes, of every storage in a zip, as PyTorch writes them
+PADDING = struct.Struct("<2sH")  # an extra field of a zip's header: its kind, and how many bytes follow
 LOCAL_HEADER = struct.Struct(
     "<26xHH"
 )  # of a zip member: lengths of its name and of its extra field, at their place
@@ -229,3 +236,78 @@ def _tensor(
 
 def _parameter(tensor: np.ndarray | None, *_: Any) -> np.ndarray | None:
     return tensor
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], nested: bool = False) -> None:
+    """Write tensors by name in PyTorch's zip format; each is laid out only when its turn comes.
+
+    ```python
+    write_tensors(Path("network.pth"), tensors)  # torch.load("network.pth", weights_only=True) gives them back
+    ```
+
+    Args:
+        path: the file; it appears when it is complete.
+        tensors: arrays of the host or the device, views and memory-mapped ones included.
+        nested: whether they lie under `state_dict`, as a training program's do.
+
+    Raises:
+        BadInput: the file cannot be written (a full disk, no permission); nothing is left of it.
+    """
+    with replacing(path) as unfinished, unfinished.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(f"{ROOT}data.pkl"), b"".join(_pickled(tensors, nested)))
+        archive.writestr(zipfile.ZipInfo(f"{ROOT}byteorder"), b"little")
+        for key, tensor in enumerate(tensors.values()):
+            data = np.ascontiguousarray(np.asarray(tensor)).reshape(-1)
+            member = zipfile.ZipInfo(f"{ROOT}data/{key}")
+            member.file_size = data.nbytes  # so that more than 2 GiB are provided for
+            member.extra = _padding(file.tell() + LOCAL_HEADER.size + len(member.filename))
+            with archive.open(member, "w") as storage:
+                storage.write(data.view(np.uint8).data)
+        archive.writestr(zipfile.ZipInfo(f"{ROOT}version"), VERSION)
+
+
+def _padding(place: int) -> bytes:
+    """The extra field that, standing at this place of the file, ends where a storage may begin."""
+    length = -(place + PADDING.size) % ALIGNMENT
+    return PADDING.pack(b"FB", length) + bytes(length)
+
+
+def _pickled(tensors: Mapping[str, Any], nested: bool) -> Iterator[bytes]:
+    """The pickle of a dictionary of tensors, each on a storage of its own, counted from 0.
+
+    It is put together from the pickle machine's operations, since Python's pickler names only what it can import.
+    """
+    yield pickle.PROTO + b"\x02"
+    if nested:
+        yield pickle.EMPTY_DICT + _plain(NESTED)
+    yield pickle.EMPTY_DICT + pickle.MARK
+    for key, (name, tensor) in enumerate(tensors.items()):
+        kind, shape = STORAGE_NAMES[np.dtype(tensor.dtype)], tuple(tensor.shape)
+        strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+        yield _plain(name) + _name("torch._utils", "_rebuild_tensor_v2") + pickle.MARK
+        storage = [_plain("storage"), _name("torch", kind), *map(_plain, (str(key), "cpu", math.prod(shape)))]
+        yield pickle.MARK + b"".join(storage) + pickle.TUPLE + pickle.BINPERSID
+        yield (
+            _plain(0) + _plain(shape) + _plain(strides) + pickle.NEWFALSE
+        )  # offset, ..., requires no gradient
+        yield _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE  # no hooks
+        yield pickle.TUPLE + pickle.REDUCE
+    yield pickle.SETITEMS
+    if nested:
+        yield pickle.SETITEM
+    yield pickle.STOP
+
+
+def _name(module: str, name: str) -> bytes:
+    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+
+
+def _plain(value: str | int | tuple[int, ...]) -> bytes:
+    """Operations that put a text, a whole number or a tuple of such on the pickle machine's stack."""
+    if isinstance(value, tuple):
+        return pickle.MARK + b"".join(map(_plain, value)) + pickle.TUPLE
+    if isinstance(value, str):
+        text = value.encode()
+        return pickle.BINUNICODE + struct.pack("<I", len(text)) + text
+    number = pickle.encode_long(value)
+    return pickle.LONG1 + bytes([len(number)]) + number

@@ -7,14 +7,15 @@ from vcjax.models.autoencoder import Autoencoder
 from vcjax.weights.convert.rules import Entry, Ignored, norm, under, weight_and_bias
 
 PREFIX = "first_stage_model."  # of the autoencoder in a whole Stable Diffusion checkpoint
+SCHEDULE = Ignored(
+    r"betas|(sqrt_|log_)?(one_minus_|recip_|recipm1_)?alphas_cumprod(_prev)?|posterior_.*|logvar|scale_factor",
+    "the noise schedule",
+)
 IGNORED = (
     Ignored(
         r"(model|model_ema|cond_stage_model)\..*", "the image UNet and the text tower of Stable Diffusion"
     ),
-    Ignored(
-        r"betas|(sqrt_|log_)?(one_minus_|recip_|recipm1_)?alphas_cumprod(_prev)?|posterior_.*|logvar|scale_factor",
-        "the noise schedule",
-    ),
+    SCHEDULE,
     Ignored(r"first_stage_model\.loss\..*|loss\..*", "the autoencoder's discriminator, from its training"),
 )
 

@@ -18,8 +18,14 @@ AXES = {
     "conv1x1": (1, 0),  # (O, I, 1, 1) <-> (I, O)
     "conv": (2, 3, 1, 0),  # (O, I, h, w) <-> (h, w, I, O)
     "temporal": (2, 3, 1, 0),  # (O, I, 3, 1, 1) <-> (3, 1, I, O)
+    "transposed": (2, 3, 0, 1),  # (I, O, h, w) <-> (h, w, I, O)
+    "transposed1x1": (0, 1),  # (I, O, 1, 1) <-> (I, O)
+    "rows": (0, 1),  # (1, N, D) <-> (N, D)
+    "vector": (0,),  # (1, 1, D) <-> (D,)
 }
-ONES = {"conv1": 1, "conv1x1": 2, "temporal": 1}  # trailing axes of length one that ours does not have
+# Axes of length one that ours does not have: those behind, and those before the others.
+ONES = {"conv1": 1, "conv1x1": 2, "temporal": 1, "transposed1x1": 2}
+LEADING_ONES = {"rows": 1, "vector": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +99,8 @@ def to_ours(
         tensor, wanted = tensors[entry.torch], torch_shape(entry, shapes)
         if tensor.shape != wanted:
             raise BadInput(f"{source}: {entry.torch} is {list(tensor.shape)} and must be {list(wanted)}")
-        for name, part in zip(entry.ours, np.split(tensor, len(entry.ours)), strict=True):
+        parts = [tensor] if len(entry.ours) == 1 else np.split(tensor, len(entry.ours))
+        for name, part in zip(entry.ours, parts, strict=True):
             flat[name] = _from_torch(part, entry.layout)
     return flat
 
@@ -110,7 +117,7 @@ def to_torch(entries: Sequence[Entry], flat: Flat) -> dict[str, np.ndarray]:
 def torch_shape(entry: Entry, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     """The shape of an entry's PyTorch tensor, from the shapes of ours."""
     part = _to_torch(np.broadcast_to(np.zeros((), np.int8), shapes[entry.ours[0]]), entry.layout).shape
-    return (part[0] * len(entry.ours), *part[1:])
+    return part if len(entry.ours) == 1 else (part[0] * len(entry.ours), *part[1:])
 
 
 def _check_names(entries: Sequence[Entry], tensors: Flat, ignored: Sequence[Ignored], source: str) -> None:
@@ -132,7 +139,8 @@ def _from_torch(tensor: np.ndarray, layout: str) -> np.ndarray:
     axes = AXES[layout]
     if axes is None:
         return tensor
-    return tensor.reshape(tensor.shape[: tensor.ndim - ONES.get(layout, 0)]).transpose(axes)
+    kept = tensor.shape[LEADING_ONES.get(layout, 0) : tensor.ndim - ONES.get(layout, 0)]
+    return tensor.reshape(kept).transpose(axes)
 
 
 def _to_torch(tensor: np.ndarray, layout: str) -> np.ndarray:
@@ -140,4 +148,5 @@ def _to_torch(tensor: np.ndarray, layout: str) -> np.ndarray:
     if axes is None:
         return tensor
     tensor = tensor.transpose(np.argsort(axes))
-    return tensor.reshape(*tensor.shape, *(1 for _ in range(ONES.get(layout, 0))))
+    before, behind = LEADING_ONES.get(layout, 0), ONES.get(layout, 0)
+    return tensor.reshape(*[1] * before, *tensor.shape, *[1] * behind)

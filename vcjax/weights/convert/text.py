@@ -1,21 +1,38 @@
 """CLIP's text tower: the names of OpenCLIP's checkpoints, and those of the transformers layout."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from vcjax.models.clip import TextTower
-from vcjax.weights.convert.rules import Entry, Ignored, norm, weight_and_bias
+from vcjax.weights.convert.rules import Entry, Ignored, norm, under, weight_and_bias
 
 QKV = ("query", "key", "value")
 
 
 def text_entries(tower: TextTower) -> list[Entry]:
     """Entries under OpenCLIP's names, where queries, keys and values are one tensor."""
-    entries = [
+    return [
         Entry("token_embedding.weight", ("tokens/embedding",)),
         Entry("positional_embedding", ("positions",)),
         *norm("ln_final", "norm"),
+        *open_clip_layers(range(tower.layers)),
     ]
-    for i in range(tower.layers):
+
+
+def transformers_entries(tower: TextTower, prefix: str = "text_model.") -> list[Entry]:
+    """Entries under the names of transformers' CLIP; files of its version 5 on may have no prefix."""
+    entries = [
+        Entry("embeddings.token_embedding.weight", ("tokens/embedding",)),
+        Entry("embeddings.position_embedding.weight", ("positions",)),
+        *norm("final_layer_norm", "norm"),
+        *transformers_layers(range(tower.layers)),
+    ]
+    return under(prefix, "", entries)
+
+
+def open_clip_layers(layers: Iterable[int]) -> list[Entry]:
+    """Entries of a tower's layers, text or image, under OpenCLIP's names."""
+    entries = []
+    for i in layers:
         torch, ours = f"transformer.resblocks.{i}", f"layer_{i}"
         entries += [
             *norm(f"{torch}.ln_1", f"{ours}/norm_0"),
@@ -29,16 +46,11 @@ def text_entries(tower: TextTower) -> list[Entry]:
     return entries
 
 
-def transformers_entries(tower: TextTower, prefix: str = "text_model.") -> list[Entry]:
-    """Entries under the names of transformers' CLIP; files of its version 5 on may have no prefix."""
-    embeddings = f"{prefix}embeddings"
-    entries = [
-        Entry(f"{embeddings}.token_embedding.weight", ("tokens/embedding",)),
-        Entry(f"{embeddings}.position_embedding.weight", ("positions",)),
-        *norm(f"{prefix}final_layer_norm", "norm"),
-    ]
-    for i in range(tower.layers):
-        torch, ours = f"{prefix}encoder.layers.{i}", f"layer_{i}"
+def transformers_layers(layers: Iterable[int]) -> list[Entry]:
+    """Entries of a tower's layers, text or image, under the names of transformers' CLIP."""
+    entries = []
+    for i in layers:
+        torch, ours = f"encoder.layers.{i}", f"layer_{i}"
         entries += [
             *norm(f"{torch}.layer_norm1", f"{ours}/norm_0"),
             *norm(f"{torch}.layer_norm2", f"{ours}/norm_1"),
@@ -60,17 +72,33 @@ def entries_for(tower: TextTower, names: Collection[str]) -> list[Entry]:
     return text_entries(tower)
 
 
-def ignored_for(tower: TextTower) -> tuple[Ignored, ...]:
-    """What a file of the whole CLIP model may hold beyond the tower."""
-    last = tower.layers  # the layer behind the last one that is used
-    return (
-        Ignored(r"(visual|vision_model|visual_projection)\..*", "the image tower"),
-        Ignored(
-            r"text_projection(\.weight)?|logit_scale", "only the comparison of texts with images needs them"
-        ),
-        Ignored(
-            rf"(transformer\.resblocks|(text_model\.)?encoder\.layers)\.{last}\..*",
-            "the released model takes the states before the last layer",
-        ),
-        Ignored(r"attn_mask|(text_model\.)?embeddings\.position_ids", "constants that old files carry"),
-    )
+def open_clip_rest(tower: TextTower) -> list[Entry]:
+    """Entries of what no network here runs, under OpenCLIP's names: the layer behind the last, projection, scale.
+
+    A model folder keeps it, so that the way back gives a whole file.
+    """
+    return [
+        *open_clip_layers([tower.layers]),
+        Entry("text_projection", ("projection/kernel",)),
+        Entry("logit_scale", ("logit_scale",)),
+    ]
+
+
+def rest_entries(tower: TextTower, names: Collection[str]) -> list[Entry]:
+    """The same, as far as a file of any layout has it."""
+    layers = transformers_layers([tower.layers])
+    candidates = [
+        *open_clip_rest(tower),
+        *layers,
+        *under("text_model.", "", layers),
+        Entry("text_projection.weight", ("projection/kernel",), "linear"),
+    ]
+    return [entry for entry in candidates if entry.torch in names]
+
+
+IGNORED = (
+    Ignored(
+        r"attn_mask|((text_model|vision_model)\.)?embeddings\.position_ids", "constants that old files carry"
+    ),
+)
+NO_IMAGE_TOWER = Ignored(r"(visual|vision_model|visual_projection)\..*", "a model without the image tower")

@@ -33,7 +33,7 @@ def unet_entries(unet: UNet) -> list[Entry]:
         *weight_and_bias("time_embed.0", "time_0", "linear"),
         *weight_and_bias("time_embed.2", "time_1", "linear"),
         *weight_and_bias("input_blocks.0.0", "entry_conv", "conv"),
-        *under("input_blocks.0.1.", "entry_temporal/", _transformer("conv1")),
+        *under("input_blocks.0.1.", "entry_temporal/", transformer_entries("conv1")),
         *_middle(),
         *norm("out.0", "head_norm"),
         *weight_and_bias("out.2", "head_conv", "conv"),
@@ -97,8 +97,8 @@ def tokens_entries() -> list[Entry]:
 def _middle() -> list[Entry]:
     return [
         *under("middle_block.0.", "middle_0_residual/", _residual(skip=False)),
-        *under("middle_block.1.", "middle_spatial/", _transformer("linear")),
-        *under("middle_block.2.", "middle_temporal/", _transformer("conv1")),
+        *under("middle_block.1.", "middle_spatial/", transformer_entries("linear")),
+        *under("middle_block.2.", "middle_temporal/", transformer_entries("conv1")),
         *under("middle_block.3.", "middle_1_residual/", _residual(skip=False)),
     ]
 
@@ -107,29 +107,35 @@ def _block(torch: str, ours: str, skip: bool, attends: bool) -> list[Entry]:
     """A residual block, and the two transformers where its level has them."""
     entries = under(f"{torch}.0.", f"{ours}_residual/", _residual(skip))
     if attends:
-        entries += under(f"{torch}.1.", f"{ours}_spatial/", _transformer("linear"))
-        entries += under(f"{torch}.2.", f"{ours}_temporal/", _transformer("conv1"))
+        entries += under(f"{torch}.1.", f"{ours}_spatial/", transformer_entries("linear"))
+        entries += under(f"{torch}.2.", f"{ours}_temporal/", transformer_entries("conv1"))
     return entries
 
 
-def _residual(skip: bool) -> list[Entry]:
-    entries = [
+def residual_entries(skip: bool) -> list[Entry]:
+    """A residual block without what lies along the frames, as the image UNet has it too."""
+    return [
         *norm("in_layers.0", "norm_0"),
         *weight_and_bias("in_layers.2", "conv_0", "conv"),
         *weight_and_bias("emb_layers.1", "time", "linear"),
         *norm("out_layers.0", "norm_1"),
         *weight_and_bias("out_layers.3", "conv_1", "conv"),
+        *(weight_and_bias("skip_connection", "skip", "conv1x1") if skip else []),
     ]
+
+
+def _residual(skip: bool) -> list[Entry]:
+    entries = residual_entries(skip)
     for i in range(4):
         convolution = 2 if i == 0 else 3  # all but the first have dropout before the convolution
         entries += norm(f"temopral_conv.conv{i + 1}.0", f"temporal/norm_{i}")
         entries += weight_and_bias(
             f"temopral_conv.conv{i + 1}.{convolution}", f"temporal/conv_{i}", "temporal"
         )
-    return entries + (weight_and_bias("skip_connection", "skip", "conv1x1") if skip else [])
+    return entries
 
 
-def _transformer(projection: str) -> list[Entry]:
+def transformer_entries(projection: str) -> list[Entry]:
     """A spatial transformer, whose projections are linear, or a temporal one, where they are 1x1 convolutions."""
     block = "transformer_blocks.0"
     entries = [
