@@ -15,7 +15,7 @@ from vcjax.training.assemble import task_of
 from vcjax.training.config import run_from
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 240  # seconds
+PATIENCE = 600  # seconds: a loaded machine compiles slowly
 
 
 def start(path):
