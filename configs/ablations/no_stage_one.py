@@ -1,6 +1,8 @@
 """The sprites' recipe without the first stage: what text-to-video before composition is worth.
 
 python -m vcjax.training --config=configs/ablations/no_stage_one.py
+
+As long as the whole recipe, and not run yet: to be compared with it on the same seed.
 """
 
 from typing import Any

@@ -1,6 +1,8 @@
 """The sprites' recipe without the temporal layer of the STC-encoder: what it is worth for consistency and motion (VideoComposer, section 4.3).
 
 python -m vcjax.training --config=configs/ablations/no_stc_temporal.py
+
+As long as the whole recipe, and not run yet: to be compared with it on the same seed.
 """
 
 from typing import Any

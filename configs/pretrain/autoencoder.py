@@ -1,6 +1,9 @@
 """The autoencoder of `tiny`, in whose latents its diffusion runs. It comes first: everything else holds it frozen.
 
 python -m vcjax.training --config=configs/pretrain/autoencoder.py
+
+12 to 15 clips a second on two busy cores. The package holds the average of step 1575, which is 24.1 dB on clips not seen
+(`vcjax export runs/autoencoder --out vcjax/builtin/tiny` puts it there); the loss was still falling.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,8 @@
 """The CLIP pair of `tiny`: the text tower that text is made with, and the image tower that style is made with.
 
 python -m vcjax.training --config=configs/pretrain/clip.py
+
+It has not been run yet; the package holds random towers.
 """
 
 from ml_collections import ConfigDict

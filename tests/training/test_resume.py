@@ -24,7 +24,11 @@ def start(path):
 
 
 def finish(path):
-    out, err = (process := start(path)).communicate(timeout=PATIENCE)
+    with start(path) as process:
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
     assert process.returncode == 0, err
     return int(out)
 

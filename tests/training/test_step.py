@@ -37,6 +37,7 @@ def all_trained(parameters):
     return jax.tree.map(lambda _: True, parameters)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_finite_differences(small):
     run, task, parameters, frozen, batch = small
     with jax.enable_x64(True):
@@ -77,6 +78,7 @@ def unflattened(flat):
     return unflatten(flat)
 
 
+@pytest.mark.slow
 def test_rematerialised_gradients_equal_plain_ones(small):
     run, task, parameters, frozen, batch = small
     networks = task.composer.networks
