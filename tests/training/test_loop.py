@@ -40,9 +40,10 @@ def lines(folder):
     return [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
 
 
-def last_state(run, task):
+def last_state(run, task, out=None):
+    """The state in the last checkpoint of a run, or of one that differs from it in its folder alone."""
     planned = plan(run, task)
-    with Checkpoints(Path(run.out) / "checkpoints", run.keep) as checkpoints:
+    with Checkpoints(Path(out or run.out) / "checkpoints", run.keep) as checkpoints:
         return checkpoints.restore(checkpoints.latest, planned.shapes_at(checkpoints.latest))
 
 

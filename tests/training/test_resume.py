@@ -83,8 +83,7 @@ def test_killed_anywhere_and_run_again_it_is_the_run_undisturbed(tmp_path):
     def check(name):
         path, folder = config(name)
         assert finish(path) == 12
-        again = run_from(json.loads(path.read_text()))
-        assert same(truth, last_state(again, task_of(again))), name
+        assert same(truth, last_state(run, task, folder)), name
         losses = {line["step"]: line["loss"] for line in lines(folder)}
         assert losses == {line["step"]: line["loss"] for line in lines(whole)}, name
 
