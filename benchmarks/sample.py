@@ -20,7 +20,6 @@ from typing import Any
 
 SIZES = ("tiny", "full")
 TYPES = ("float32", "bfloat16")
-MATRIX = 4096  # side of the square matrices whose product sets the rate
 REPEATS = {"tiny": 5, "full": 1}  # calls of the compiled program behind the first
 
 
@@ -72,6 +71,7 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
     from vcjax import composer, load
     from vcjax.diffusion.ddim import ddim_steps
     from vcjax.diffusion.schedule import Schedule
+    from vcjax.parallel.rate import matrix_rate
     from vcjax.weights.networks import Networks, apply
 
     jax.config.update("jax_enable_compilation_cache", False)
@@ -150,17 +150,6 @@ def original() -> dict[str, Any]:
         "clip s": f"{step * 50:.3g}",
         "peak GB": f"{peak():.2f}",
     }
-
-
-def matrix_rate(dtype: str) -> float:
-    """Floating-point operations a second of a large matrix product on this device."""
-    import jax
-    import jax.numpy as jnp
-
-    x = jnp.ones((MATRIX, MATRIX), jnp.dtype(dtype))
-    product = jax.jit(lambda x: x @ x)
-    product(x).block_until_ready()
-    return 2 * MATRIX**3 / min(seconds(lambda: product(x).block_until_ready()) for _ in range(5))
 
 
 def seconds(call: Callable[[], Any]) -> float:

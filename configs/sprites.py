@@ -4,7 +4,8 @@
 
 It needs the autoencoder and the CLIP pair of `configs/pretrain`, which the package holds already.
 
-It has not been run to its end yet; a first guess is 6 clips a second on two cores, so half a day.
+It has not been run to its end yet. At the 3.3 clips a second of stage two on two cores (`python -m benchmarks.train`) that
+is the better part of a day; no figure of the result is known.
 """
 
 from ml_collections import ConfigDict

@@ -1,8 +1,9 @@
 """Where training clips come from: the sprite world, rendered on the device inside the step."""
 
-import queue
-import threading
+import itertools
+from collections import deque
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -125,32 +126,13 @@ def _facts(split: str, indices: Array) -> sprites.Facts:
 
 
 def _ahead(make: Callable[[int], Picked], first: int) -> Generator[Picked, None, None]:
-    """What is made of `first`, `first + 1`, ... without end, by a thread a few steps ahead; its error is raised here."""
-    ready: queue.Queue[Picked | BaseException] = queue.Queue(AHEAD)
-    over = threading.Event()
-
-    def put(made: Picked | BaseException) -> None:
-        while not over.is_set():
-            try:
-                return ready.put(made, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        step = first
-        try:
-            while not over.is_set():
-                put(make(step))
-                step += 1
-        except BaseException as error:  # raised again where the batch is waited for
-            put(error)
-
-    threading.Thread(target=work, daemon=True).start()
+    """What is made of `first`, `first + 1`, ... without end, by a thread a few steps ahead."""
+    worker = ThreadPoolExecutor(1)
     try:
-        while True:
-            batch = ready.get()
-            if isinstance(batch, BaseException):
-                raise batch
+        ready = deque(worker.submit(make, step) for step in range(first, first + AHEAD))
+        for step in itertools.count(first + AHEAD):
+            batch = ready.popleft().result()
+            ready.append(worker.submit(make, step))
             yield batch
     finally:
-        over.set()
+        worker.shutdown(cancel_futures=True)
