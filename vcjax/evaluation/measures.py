@@ -1,0 +1,154 @@
+"""What it is to obey: for each condition the measures of how well videos follow the clips that it was taken from.
+
+No measure calls a network: objects are found by colour, motion by registration (see the modules of this room).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from vcjax.conditions.mask import random_mask
+from vcjax.data.sprites import Sprites
+from vcjax.evaluation import maps, motion, objects, pictures
+
+STROKE_TURN = 20.0  # degrees within which a stroke's direction counts as obeyed
+KEPT = 0.5  # share of its first area that an object keeps at least in every frame, to be the same object
+
+
+class Videos(NamedTuple):
+    """Videos beside the truth of what was asked for.
+
+    Attributes:
+        frames: the videos.
+        wanted: the clips that they should be like.
+        seeds: what each clip's random mask was drawn from.
+    """
+
+    frames: UInt8[np.ndarray, "N F H W 3"]
+    wanted: Sprites
+    seeds: np.ndarray
+
+
+class Measure(NamedTuple):
+    """One figure a video.
+
+    Attributes:
+        condition: whose obedience it tells.
+        name: for people, with its unit.
+        more_is_better: whether a greater figure is better.
+        of: the figure of each video.
+    """
+
+    condition: str
+    name: str
+    more_is_better: bool
+    of: Callable[[Videos], Float[Array, "N"]]
+
+
+def _main(videos: Videos) -> Array:
+    """Where the object of the main object's colour is seen."""
+    return objects.object_of(videos.frames, videos.wanted.facts.colour[:, 0])
+
+
+def _colour(videos: Videos) -> Array:
+    """Whether the object of the wanted colour is there, in the mean over the frames."""
+    return objects.there(_main(videos)).mean(-1)
+
+
+def _shape(videos: Videos) -> Array:
+    return objects.shape_overlaps(_main(videos)).argmax(-1) == videos.wanted.facts.shape[:, 0]
+
+
+def _direction(videos: Videos) -> Array:
+    return objects.direction(objects.centres(_main(videos))) == videos.wanted.facts.direction[:, 0]
+
+
+def _path(videos: Videos) -> Array:
+    """Against the centre of what is visible of the object, which is what can be seen in a video."""
+    return objects.path_error(objects.centres(_main(videos)), objects.centres(videos.wanted.mask[..., 0]))
+
+
+def _field(videos: Videos) -> Array:
+    return motion.end_point_error(motion.motion_field(videos.frames), videos.wanted.motion)
+
+
+def _heading(videos: Videos) -> Array:
+    """Whether the object's direction is the stroke's."""
+    tracks = objects.centres(_main(videos)), videos.wanted.track
+    return jnp.degrees(objects.turned(*map(objects.heading, tracks))) <= STROKE_TURN
+
+
+def _near(videos: Videos) -> Array:
+    seen = objects.objects(videos.frames)
+    return maps.overlap(seen, maps.near(videos.wanted.depth[..., 0])).mean(-1)
+
+
+def _first_lines(videos: Videos) -> Array:
+    return _lines(Videos(videos.frames[:, :1], _first(videos.wanted), videos.seeds))
+
+
+def _lines(videos: Videos) -> Array:
+    drawn = maps.borders(objects.colour_map(videos.frames))
+    return maps.f_score(drawn, videos.wanted.outline[..., 0] > 0.5).mean(-1)
+
+
+def _visible(videos: Videos) -> Array:
+    size = videos.frames.shape[2:4]
+    visible = np.stack([~random_mask(int(seed), size) for seed in videos.seeds])
+    where = np.broadcast_to(visible[:, None], videos.frames.shape[:4])
+    return pictures.psnr(videos.frames, videos.wanted.frames, where).mean(-1)
+
+
+def _first_psnr(videos: Videos) -> Array:
+    return pictures.psnr(videos.frames[:, 0], videos.wanted.frames[:, 0])
+
+
+def _first_ssim(videos: Videos) -> Array:
+    return pictures.ssim(videos.frames[:, 0], videos.wanted.frames[:, 0])
+
+
+def _identity(videos: Videos) -> Array:
+    """The share of frames in which the main object keeps its colour, on the area that it should have there."""
+    area, wanted = _main(videos).mean((-2, -1)), videos.wanted.mask[..., 0].mean((-2, -1))
+    return (area >= KEPT * wanted).mean(-1)
+
+
+def _palette(videos: Videos) -> Array:
+    return _of_middle(pictures.palette_distance, videos)
+
+
+def _texture(videos: Videos) -> Array:
+    return _of_middle(pictures.texture_distance, videos)
+
+
+def _of_middle(distance: Callable[..., Array], videos: Videos) -> Array:
+    """The distance of every frame from the frame that the style was taken from."""
+    middle = videos.wanted.frames[:, videos.wanted.frames.shape[1] // 2]
+    every = np.broadcast_to(middle[:, None], videos.wanted.frames.shape)
+    return distance(videos.frames, every).mean(-1)
+
+
+def _first(clips: Sprites) -> Sprites:
+    return clips._replace(outline=clips.outline[:, :1])
+
+
+MEASURES = (
+    Measure("text", "colour there", True, _colour),
+    Measure("text", "shape told", True, _shape),
+    Measure("text", "direction told", True, _direction),
+    Measure("style", "palette distance", False, _palette),
+    Measure("style", "texture distance", False, _texture),
+    Measure("image", "PSNR of the first frame, dB", True, _first_psnr),
+    Measure("image", "SSIM of the first frame", True, _first_ssim),
+    Measure("image", "object kept", True, _identity),
+    Measure("single_sketch", "F-score of the first frame", True, _first_lines),
+    Measure("motion", "end-point error of the field, pixels a frame", False, _field),
+    Measure("path", "path error of the object, pixels", False, _path),
+    Measure("depth", "overlap of what is near", True, _near),
+    Measure("mask", "PSNR of the visible part, dB", True, _visible),
+    Measure("sketch", "F-score", True, _lines),
+    Measure("strokes", "direction within 20 degrees", True, _heading),
+)
