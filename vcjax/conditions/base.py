@@ -64,6 +64,21 @@ def extract(source: FilePath | Clip, **aids: Any) -> Footage:
     return Footage(source, aids)
 
 
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field of a stored record.
+
+    Attributes:
+        dtype: of numbers, as numpy names it; `bytes` for files, such as pictures.
+        shape: None where it differs from record to record.
+        compressed: whether numbers are packed, without loss.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...]
+    compressed: bool = False
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Condition:
     """One thing that a video can be composed from. A subclass is a family; its fields are a model's settings for it.
@@ -79,6 +94,7 @@ class Condition:
         extractable: whether it can be taken from footage at all.
         absent_is_null: whether a token condition that is not there is heard as its null; if not, it is masked out.
         drawn_over: condition over whose preview this one is drawn where both are given; `preview` then takes `over`.
+        stored_as: the form in a prepared data set, and its error.
     """
 
     name: ClassVar[str]
@@ -91,6 +107,7 @@ class Condition:
     extractable: ClassVar[bool] = True
     absent_is_null: ClassVar[bool] = False
     drawn_over: ClassVar[str] = ""
+    stored_as: ClassVar[str] = ""
 
     def embed(self, array: np.ndarray, networks: Functions) -> np.ndarray:
         """Of a token condition: what `read` or `extract` gave, as the token encoder takes it, `[T, D]` or `[E]`."""
@@ -129,6 +146,36 @@ class Condition:
         """The condition as pictures of the clip's height and width, to look at: one, or one a frame."""
         raise NotImplementedError
 
+    def material(self, clip: Clip, caption: str, shape: ClipShape, networks: Functions) -> np.ndarray:
+        """What a prepared data set holds of a clip for this condition: all that `at_load` needs.
+
+        Args:
+            clip: `shape.frames` frames of any size.
+            caption: of the clip.
+            shape: the clip that a model makes.
+            networks: frozen networks by name.
+
+        Raises:
+            BadInput: the condition cannot be extracted, or not with what the model has.
+        """
+        return self.extract(clip, shape, networks, seed=0)
+
+    def fields(self, shape: ClipShape) -> dict[str, Field]:
+        """The fields of a record that hold the material."""
+        raise NotImplementedError
+
+    def encode(self, material: np.ndarray) -> dict[str, Any]:
+        """The material as those fields."""
+        raise NotImplementedError
+
+    def decode(self, stored: Mapping[str, Any]) -> np.ndarray:
+        """The material of those fields, but for the error that `stored_as` states."""
+        raise NotImplementedError
+
+    def at_load(self, material: np.ndarray, seed: int) -> np.ndarray:
+        """The array that the model takes, from the material; what is drawn at random is drawn from the seed."""
+        return material
+
     def check_footage(self, footage: Footage, networks: Functions) -> None:
         """Raise BadInput where this condition cannot be extracted, or not with the aids that are named."""
         if not self.extractable:
@@ -161,11 +208,25 @@ class VectorCondition(Condition):
         width: of the vector.
     """
 
+    stored_as: ClassVar[str] = "float32, exact"
+
     width: int = 1024
 
     def null(self, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "D"]:
         """Zeros, which still pass the MLP."""
         return np.zeros(self.width, np.float32)
+
+    def fields(self, shape: ClipShape) -> dict[str, Field]:
+        """The vector."""
+        return {self.name: Field("float32", (self.width,))}
+
+    def encode(self, material: Float32[np.ndarray, "D"]) -> dict[str, Any]:
+        """As it is."""
+        return {self.name: material}
+
+    def decode(self, stored: Mapping[str, Any]) -> Float32[np.ndarray, "D"]:
+        """As it is."""
+        return stored[self.name]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,6 +241,7 @@ class MapCondition(Condition):
     """
 
     limits: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
+    stored_as: ClassVar[str] = "float16, packed: an error below 1/2048 of each value"
 
     scale: float = 1.0
 
@@ -190,6 +252,25 @@ class MapCondition(Condition):
     def count(self, shape: ClipShape) -> int:
         """Number of maps for a clip of this shape."""
         return 1 if self.kind == "still" else shape.frames
+
+    def fields(self, shape: ClipShape) -> dict[str, Field]:
+        """The maps."""
+        return {self.name: Field("float16", (None, *self.size(shape), self.channels), compressed=True)}
+
+    def encode(self, material: Float32[np.ndarray, "F H W C"]) -> dict[str, Any]:
+        """In half precision.
+
+        Raises:
+            BadInput: values that are too large for that.
+        """
+        largest = np.finfo(np.float16).max
+        if not (np.abs(material) <= largest).all():
+            raise BadInput(f"{self.name} must lie within {largest:g} of zero to be stored")
+        return {self.name: material.astype(np.float16)}
+
+    def decode(self, stored: Mapping[str, Any]) -> Float32[np.ndarray, "F H W C"]:
+        """In single precision again."""
+        return stored[self.name].astype(np.float32)
 
     def checked(self, array: np.ndarray, shape: ClipShape, source: str) -> Float32[np.ndarray, "F H W C"]:
         """The array as float32, if it has the shape that the model takes; BadInput otherwise."""

@@ -1,5 +1,6 @@
 """The catalogue: every condition there is, by name. Model, data, training, command line and evaluation go through it."""
 
+import dataclasses
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,21 @@ def from_settings(settings: Mapping[str, Any]) -> dict[str, Condition]:
         BadInput: an unknown condition or setting, or a class that cannot be imported.
     """
     return {name: _condition(name, fields) for name, fields in settings.items()}
+
+
+def to_settings(conditions: Mapping[str, Condition]) -> dict[str, dict[str, Any]]:
+    """The inverse of `from_settings`: every setting of each condition, as json takes them."""
+    return {name: _settings(condition) for name, condition in conditions.items()}
+
+
+def _settings(condition: Condition) -> dict[str, Any]:
+    family = type(condition)
+    own = (
+        {}
+        if CATALOGUE.get(condition.name) is family
+        else {"class": f"{family.__module__}:{family.__qualname__}"}
+    )
+    return own | dataclasses.asdict(condition)
 
 
 def _condition(name: str, fields: Any) -> Condition:

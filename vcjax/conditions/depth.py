@@ -1,22 +1,25 @@
 """The depth condition: how near each pixel is."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float32
 
-from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
+from vcjax.conditions.base import ClipShape, Field, Functions, Kind
 from vcjax.conditions.media import BLACK, array_of, brightness, name_of, pictures
 from vcjax.conditions.preview import as_picture
+from vcjax.conditions.storage import PictureCondition, maps_of, picture_files
 from vcjax.video.clip import Clip
 
 UNIT = 20.0  # what the depth network's answers are divided by
 NEAREST = 10.0  # and clipped to then (both from the released configuration)
+RANGE = "depth_range"  # field of a record: the nearness that black and white of its pictures stand for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Depth(MapCondition):
+class Depth(PictureCondition):
     """Nearness of each pixel, larger is nearer, in units of 20 of the depth network's.
 
     Attributes:
@@ -26,11 +29,15 @@ class Depth(MapCondition):
     name: ClassVar[str] = "depth"
     kind: ClassVar[Kind] = "sequence"
     channels: ClassVar[int] = 1
+    bits: ClassVar[float] = 1.2
     summary: ClassVar[str] = "how near each pixel is"
     accepts: ClassVar[str] = (
         "a finished depth map, bright is near: a video or picture (read with 8 bits), or an array (.npy)"
     )
     networks: ClassVar[tuple[str, ...]] = ("depth",)
+    stored_as: ClassVar[str] = (
+        "picture files of 8 bits, JPEG where PNG is too large: maps as rich as the footage's brightness above 35 dB"
+    )
 
     white: float = 1.0
 
@@ -50,6 +57,20 @@ class Depth(MapCondition):
         self.need(networks)
         frames = resize_crop(clip.frames, *self.size(shape), rule="map")
         return np.clip(networks["depth"](frames) / UNIT, 0, NEAREST)
+
+    def fields(self, shape: ClipShape) -> dict[str, Field]:
+        """A file a map, and the clip's least and greatest nearness, which are black and white in them."""
+        return {**super().fields(shape), RANGE: Field("float32", (2,))}
+
+    def encode(self, material: Float32[np.ndarray, "F H W 1"]) -> dict[str, Any]:
+        """Maps to files, from the clip's farthest to its nearest pixel."""
+        limits = float(material.min()), float(material.max())
+        return {self.name: picture_files(material, limits, self.bits), RANGE: np.array(limits, np.float32)}
+
+    def decode(self, stored: Mapping[str, Any]) -> Float32[np.ndarray, "F H W 1"]:
+        """Files to maps."""
+        low, high = stored[RANGE].tolist()
+        return maps_of(stored[self.name], (low, high))
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
         """Bright is near, from the clip's farthest to its nearest pixel."""

@@ -6,20 +6,25 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float32
 
-from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
+from vcjax.conditions.base import ClipShape, Functions, Kind
 from vcjax.conditions.media import WHITE, array_of, name_of, pictures
 from vcjax.conditions.preview import as_picture
+from vcjax.conditions.storage import PictureCondition
 from vcjax.video.clip import Clip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Image(MapCondition):
+class Image(PictureCondition):
     """The first frame of the video, in [0, 1]."""
 
     name: ClassVar[str] = "image"
     kind: ClassVar[Kind] = "still"
     channels: ClassVar[int] = 3
     limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    bits: ClassVar[float] = 3.0
+    stored_as: ClassVar[str] = (
+        "picture files of 8 bits, JPEG where PNG is too large: real footage above 38 dB"
+    )
     summary: ClassVar[str] = "the first frame"
     accepts: ClassVar[str] = "a picture, or an array (.npy) in [0, 1]"
 

@@ -6,20 +6,25 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float32
 
-from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
+from vcjax.conditions.base import ClipShape, Functions, Kind
 from vcjax.conditions.media import BLACK, array_of, brightness, name_of, pictures
 from vcjax.conditions.preview import as_picture
+from vcjax.conditions.storage import PictureCondition
 from vcjax.video.clip import Clip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sketch(MapCondition):
+class Sketch(PictureCondition):
     """Lines of every frame, in [0, 1], bright on black."""
 
     name: ClassVar[str] = "sketch"
     kind: ClassVar[Kind] = "sequence"
     channels: ClassVar[int] = 1
     limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    bits: ClassVar[float] = 1.3
+    stored_as: ClassVar[str] = (
+        "picture files of 8 bits, JPEG where PNG is too large: a network's lines above 45 dB"
+    )
     summary: ClassVar[str] = "the lines of every frame"
     accepts: ClassVar[str] = (
         "finished lines, bright on black: a video, a picture, or an array (.npy) in [0, 1]"

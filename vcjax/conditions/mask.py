@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
+from vcjax.conditions.base import ClipShape, Functions, Kind
 from vcjax.conditions.media import BLACK, array_of, brightness, name_of, pictures
 from vcjax.conditions.preview import as_picture
+from vcjax.conditions.storage import PictureCondition
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
 
@@ -20,13 +21,15 @@ WIDTHS = (12, 100)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Mask(MapCondition):
+class Mask(PictureCondition):
     """Frames in [-1, 1] times (1 - m), and (1 - m) behind them; m = 1 hides, and is the same in every frame."""
 
     name: ClassVar[str] = "mask"
     kind: ClassVar[Kind] = "sequence"
     channels: ClassVar[int] = 4
     limits: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    bits: ClassVar[float] = 2.3
+    stored_as: ClassVar[str] = "frames of 8 bits, JPEG where PNG is too large: real footage above 37 dB"
     summary: ClassVar[str] = "footage with a region hidden, to be filled"
     accepts: ClassVar[str] = (
         "an array (.npy): frames in [-1, 1] times what is visible, and behind them what is (0 or 1)"
@@ -48,15 +51,25 @@ class Mask(MapCondition):
         self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
     ) -> Float32[np.ndarray, "F H W 4"]:
         """Footage behind the mask `hide`, or behind one drawn from `seed`."""
-        from vcjax.video.resize import resize_crop
-
         size = self.size(shape)
-        frames = resize_crop(clip.frames, *size, rule="map").astype(np.float32) / 127.5 - 1
+        frames = self.material(clip, "", shape, networks)
         if aids.get("hide") is None:
             hidden = random_mask(seed, size)
         else:
             hidden = brightness(pictures(aids["hide"], shape, 1, BLACK), size)[0, ..., 0] > 0.5
         return hide(frames, hidden)
+
+    def material(
+        self, clip: Clip, caption: str, shape: ClipShape, networks: Functions
+    ) -> Float32[np.ndarray, "F H W 3"]:
+        """The frames in [-1, 1], none of them hidden: masks are drawn when they are loaded."""
+        from vcjax.video.resize import resize_crop
+
+        return resize_crop(clip.frames, *self.size(shape), rule="map").astype(np.float32) / 127.5 - 1
+
+    def at_load(self, material: Float32[np.ndarray, "F H W 3"], seed: int) -> Float32[np.ndarray, "F H W 4"]:
+        """The frames behind a random mask."""
+        return hide(material, random_mask(seed, material.shape[1:3]))
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
         """The visible part; what is hidden is grey."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Complex, Float, UInt8
 
-from vcjax.conditions.base import ClipShape
+from vcjax.conditions.base import ClipShape, Condition
 from vcjax.video.clip import Clip
 
 CELLS = 8  # in which arrows stand, along the shorter side
@@ -70,6 +70,18 @@ def _colour(vector: complex) -> tuple[int, ...]:
     thirds = np.array([0, 1 / 3, 2 / 3])  # where red, green and blue are brightest
     away = np.abs((np.angle(vector) / (2 * np.pi) - thirds + 0.5) % 1 - 0.5)
     return tuple((255 * np.clip(2 - 6 * away, 0, 1)).astype(int).tolist())
+
+
+def previews(
+    conditions: Mapping[str, Condition], arrays: Mapping[str, np.ndarray], shape: ClipShape
+) -> dict[str, UInt8[np.ndarray, "F H W 3"]]:
+    """Conditions' arrays, as the model takes them, as pictures to look at, by name."""
+    pictures = {}
+    for name, array in arrays.items():
+        below = conditions[name].drawn_over
+        over = {"over": conditions[below].preview(arrays[below], shape)} if below in arrays else {}
+        pictures[name] = conditions[name].preview(array, shape, **over)
+    return pictures
 
 
 def fingerprint(values: np.ndarray, shape: ClipShape) -> np.ndarray:

@@ -1,14 +1,16 @@
 """The text condition: token ids, made into hidden states by CLIP's text tower."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from vcjax.conditions.base import ClipShape, Condition, Functions, Kind
+from vcjax.conditions.base import ClipShape, Condition, Field, Functions, Kind
 from vcjax.conditions.preview import fingerprint
 from vcjax.errors import BadInput
+from vcjax.video.clip import Clip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,7 @@ class Text(Condition):
     accepts: ClassVar[str] = "a sentence"
     extractable: ClassVar[bool] = False
     absent_is_null: ClassVar[bool] = True
+    stored_as: ClassVar[str] = "token ids, exact"
 
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Int32[np.ndarray, "T"]:
         """Token ids of a sentence."""
@@ -35,6 +38,24 @@ class Text(Condition):
     def null(self, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "T D"]:
         """The embedding of the empty string."""
         return self.embed(self.read("", shape, networks), networks)
+
+    def material(
+        self, clip: Clip, caption: str, shape: ClipShape, networks: Functions
+    ) -> Int32[np.ndarray, "T"]:
+        """Token ids of the caption."""
+        return self.read(caption, shape, networks)
+
+    def fields(self, shape: ClipShape) -> dict[str, Field]:
+        """The token ids."""
+        return {self.name: Field("int32", (None,))}
+
+    def encode(self, material: Int32[np.ndarray, "T"]) -> dict[str, Any]:
+        """As they are."""
+        return {self.name: material}
+
+    def decode(self, stored: Mapping[str, Any]) -> Int32[np.ndarray, "T"]:
+        """As they are."""
+        return stored[self.name]
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
         """The token ids as a fingerprint."""

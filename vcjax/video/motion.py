@@ -6,6 +6,7 @@ encoder chose. This is where VideoComposer's motion condition comes from (paper,
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Literal, cast
 
 import numpy as np
@@ -46,12 +47,17 @@ class CodecMotion:
     """A clip after re-encoding, and the motion that its codec saw.
 
     Attributes:
-        frames: the re-encoded frames, uint8 RGB `[F, H, W, 3]`.
+        pictures: the re-encoded frames as the decoder hands them out.
         vectors: for each frame its vectors, a structured array of type `VECTOR`; empty for intra frames.
     """
 
-    frames: UInt8[np.ndarray, "F H W 3"]
+    pictures: list[VideoFrame]
     vectors: list[np.ndarray]
+
+    @cached_property
+    def frames(self) -> UInt8[np.ndarray, "F H W 3"]:
+        """The re-encoded frames, RGB; not converted before they are asked for."""
+        return np.stack([picture.to_ndarray(format="rgb24") for picture in self.pictures])
 
 
 def codec_motion(
@@ -86,10 +92,10 @@ def codec_motion(
     decoder.flags2 |= Flags2.export_mvs
     pictures, vectors = [], []
     for picture in _transcode(frames, encoder, decoder):
-        pictures.append(picture.to_ndarray(format="rgb24"))
+        pictures.append(picture)
         found = picture.side_data.get("MOTION_VECTORS")
         vectors.append(np.empty(0, VECTOR) if found is None else np.frombuffer(bytes(found), VECTOR))
-    return CodecMotion(np.stack(pictures), vectors)
+    return CodecMotion(pictures, vectors)
 
 
 def rasterise(
@@ -185,8 +191,10 @@ def _transcode(
     frames: np.ndarray, encoder: VideoCodecContext, decoder: VideoCodecContext
 ) -> Iterator[VideoFrame]:
     """The frames as the decoder sees them after the encoder; None at the end of either flushes it."""
-    for index, frame in enumerate([*frames, None]):
-        picture = None if frame is None else VideoFrame.from_ndarray(frame, format="rgb24")
+    *others, last = np.ascontiguousarray(frames)
+    # FFmpeg may read a little beyond a picture in place, so the last one is copied.
+    pictures = [VideoFrame.from_numpy_buffer(frame, format="rgb24") for frame in others]
+    for index, picture in enumerate([*pictures, VideoFrame.from_ndarray(last, format="rgb24"), None]):
         if picture is not None:
             picture.pts = index
         for packet in encoder.encode(picture):

@@ -32,7 +32,7 @@ STILL_RATE = 1.0  # frames a second of a still image
 # What Pillow reads for us, and those of them whose further images are later in time, not pages or views.
 PICTURES = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "JPEG2000")
 ANIMATED = ("PNG", "GIF", "WEBP", "AVIF")
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
 # FFmpeg's own decoders of these skip the alpha channel.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -128,6 +128,10 @@ class Picture:
         if frame.mode == "F":
             raise BadInput(f"{self.path} holds floating-point pixels; give an image of 8 or 16 bits")
         return np.asarray(frame.convert("RGBA" if frame.has_transparency_data else "RGB"))
+
+    def thumbnail(self, frame: Image.Image, side: int) -> np.ndarray:
+        """RGB of one image, squeezed into a square."""
+        return np.asarray(frame.convert("RGB").resize((side, side), Image.Resampling.BOX))
 
 
 class Video:
@@ -243,6 +247,8 @@ class Video:
                     yield packet
         except av.FFmpegError as error:
             self.damage.append(error.strerror or str(error))
+        except IndexError:  # PyAV's, where a damaged file goes on with a stream that it did not begin with
+            self.damage.append("a packet belongs to no stream")
         yield None
 
     def _decoder(self) -> VideoCodecContext:
@@ -257,6 +263,10 @@ class Video:
         transparent = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
         pixels = frame.to_ndarray(format="rgba" if transparent else "rgb24")
         return np.rot90(pixels, round(frame.rotation / 90))
+
+    def thumbnail(self, frame: VideoFrame, side: int) -> np.ndarray:
+        """RGB of one frame, squeezed into a square."""
+        return frame.reformat(width=side, height=side, format="rgb24").to_ndarray()
 
 
 def _unreadable(path: Path, error: av.FFmpegError) -> str:

@@ -1,0 +1,29 @@
+"""One's own videos, in the size of the built-in model `tiny`: text-to-video first, then all conditions that it can extract.
+
+    vcjax prepare videos --out data/videos --without depth,sketch,single_sketch
+    python -m vcjax.training --config=configs/videos.py --config.data=data/videos
+
+`tiny` has no networks for depth and sketches; a model folder that has them (`--model` of prepare, `config.parts`) needs
+another list here. Without `--config.data` the clips are the sprite world's.
+
+Not run to its end on any footage.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import sprites
+
+LEFT_OUT = ("depth", "sketch", "single_sketch")  # conditions that tiny has no network for
+
+
+def get_config() -> ConfigDict:
+    """The sprites' recipe without single images, which a folder of videos has none of."""
+    config: Any = sprites.get_config()
+    config.out, config.fixed_clips = "runs/videos", 0
+    config.stages[0].images_every, config.stages[0].images = 0, 0
+    with config.unlocked():
+        for name in LEFT_OUT:
+            del config.model.conditions[name]
+    return config

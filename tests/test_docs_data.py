@@ -1,0 +1,56 @@
+"""docs/data.md, command by command: from a folder of videos to a trained model and a video of it, on small data."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vcjax.data import sprites
+from vcjax.video.clip import Clip
+from vcjax.video.read import read
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "data.md"
+SMALL = [
+    f"--config.stages[{stage}].{key}" for stage in (0, 1) for key in ("steps=1", "batch=2")
+]  # of training
+
+
+def commands():
+    """Those of the page's first walk, in their order."""
+    walk = PAGE.read_text("utf-8").split("\n## ")[1]
+    blocks = re.findall(r"```\n(.*?)```", walk, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("vcjax ")]
+
+
+@pytest.mark.slow
+def test_the_way_from_videos_to_a_model_goes_as_it_is_written(tmp_path):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    clips = sprites.batch("train", np.arange(3))
+    for n, caption in enumerate(sprites.captions(clips.facts)):
+        Clip(np.asarray(clips.frames[n]), 8).save(videos / f"clip {n}.mp4")
+        (videos / f"clip {n}.txt").write_text(caption)
+
+    walk = commands()
+    assert [command[1] for command in walk] == ["prepare", "inspect", "train", "export", "generate"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for _, *arguments in walk:
+        small = SMALL if arguments[0] == "train" else []
+        done = subprocess.run(
+            [sys.executable, "-m", "vcjax.cli", *arguments, *small],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, (arguments, done.stderr)
+    video = tmp_path / walk[-1][walk[-1].index("--out") + 1]
+    assert read(video).frames.shape == (16, 64, 64, 3)
