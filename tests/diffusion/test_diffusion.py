@@ -88,7 +88,8 @@ def test_an_oracle_leads_from_noise_to_its_latent(schedule, prediction, eta):
     clean = jax.random.normal(jax.random.key(0), (2, 5))
     z = jax.random.normal(jax.random.key(1), (2, 5))
     steps = ddim_steps(schedule, 50, prediction=prediction, eta=eta)
-    out = sample(oracle(clean, schedule, prediction), z, steps, jax.random.key(2))
+    keys = jax.random.split(jax.random.key(2), 2)
+    out = sample(oracle(clean, schedule, prediction), z, steps, keys)
     # what is left is the noise of the entry that the last step leads to
     entry = max(int(steps.t[-1]) - 20, 0)
     left = np.sqrt(1 - schedule.alpha_bar[entry])
@@ -101,7 +102,9 @@ def test_a_trajectory_is_the_same_in_whatever_chunks_it_is_taken(chunk, eta):
     steps = ddim_steps(RELEASED, 30, prediction="epsilon", eta=eta)
     z = jax.random.normal(jax.random.key(1), (1, 4))
     take = jax.jit(
-        lambda z, rows: sample(lambda z, t: jnp.tanh(z + t[:, None] / 1000), z, rows, jax.random.key(2))
+        lambda z, rows: sample(
+            lambda z, t: jnp.tanh(z + t[:, None] / 1000), z, rows, jax.random.split(jax.random.key(2), 1)
+        )
     )
     whole, pieces = take(z, steps), z
     for rows in steps.chunks(chunk):

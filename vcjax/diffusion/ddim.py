@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import lax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
 from vcjax.diffusion.guidance import Denoise
 from vcjax.diffusion.objective import Prediction, check_prediction
@@ -122,23 +122,25 @@ def _clean_and_noise(prediction: Prediction, alpha_bar: np.ndarray):
 
 
 def sample(
-    denoise: Denoise, z: Float[Array, "B ..."], steps: Steps, key: PRNGKeyArray
+    denoise: Denoise, z: Float[Array, "B ..."], steps: Steps, keys: Key[Array, "B"]
 ) -> Float[Array, "B ..."]:
     """Take the steps of a table (or of a chunk of it) from `z`, as one `lax.scan`.
 
     The noise of a step depends on the key and the step's t alone, so a trajectory is the same in whatever chunks it
-    is taken.
+    is taken, and beside whatever others.
 
     Args:
         denoise: maps latents `[B, ...]` and timesteps `[B]` to the network's (guided) answer.
         z: latents at the first row's timestep, float32.
         steps: rows to take.
-        key: of the whole trajectory.
+        keys: of the whole trajectories, `[B]`.
     """
 
     def step(z: Array, row: Steps) -> Array:
         out = denoise(z, jnp.full(z.shape[:1], row.t, jnp.int32))
-        noise = jax.random.normal(jax.random.fold_in(key, row.t), z.shape, z.dtype)
+        noise = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, row.t), z.shape[1:], z.dtype))(
+            keys
+        )
         return row.keep * z + row.add * out + row.sigma * noise
 
     def take(z: Array, row: Steps) -> tuple[Array, None]:

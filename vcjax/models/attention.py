@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from vcjax.platforms import platform
+
 Implementation = Literal["auto", "cudnn", "blockwise", "plain"]
 
 # Above this many scores for one head the matrix leaves the caches of a core; `auto` then works in blocks.
@@ -17,15 +19,15 @@ CUDNN_HEAD = 128  # most channels of a head that cuDNN's attention takes, on eve
 
 
 def attend(
-    query: Float[Array, "B N H D"],
-    key: Float[Array, "B M H D"],
-    value: Float[Array, "B M H D"],
-    mask: Bool[Array, "B M"] | None = None,
+    query: Float[Array, "*B N H D"],
+    key: Float[Array, "*B M H D"],
+    value: Float[Array, "*B M H D"],
+    mask: Bool[Array, "*B M"] | None = None,
     *,
     causal: bool = False,
     implementation: Implementation = "auto",
-) -> Float[Array, "B N H D"]:
-    """softmax(q k / sqrt D) v for each head; the softmax is computed in float32.
+) -> Float[Array, "*B N H D"]:
+    """softmax(q k / sqrt D) v for each head; the softmax is computed in float32 at least.
 
     Args:
         query: queries.
@@ -34,11 +36,13 @@ def attend(
         mask: which keys are there; at least one of each row must be.
         causal: query i sees keys up to i only.
         implementation: `cudnn` (NVIDIA, 16-bit only), `blockwise` (never more scores at once than one head's
-            for `QUERY_BLOCK` queries), `plain` (all scores at once), or `auto`, which takes the best for the
-            default device and the shapes.
+            for `QUERY_BLOCK` queries), `plain` (all scores at once; it alone takes several axes of rows), or `auto`,
+            which takes the best for the default device and the shapes.
     """
     if implementation == "auto":
         implementation = _best(query, key)
+    if implementation == "plain":
+        return _plain(query, key, value, _bias(mask, causal, query.shape[-3], key.shape[-3]))
     if implementation == "cudnn":
         return jax.nn.dot_product_attention(
             query,
@@ -48,24 +52,23 @@ def attend(
             is_causal=causal,
             implementation="cudnn",
         )
-    bias = _bias(mask, causal, query.shape[1], key.shape[1])
-    return (_blockwise if implementation == "blockwise" else _plain)(query, key, value, bias)
+    return _blockwise(query, key, value, _bias(mask, causal, query.shape[1], key.shape[1]))
 
 
 def _best(query: Array, key: Array) -> Implementation:
-    scores = query.shape[1] * key.shape[1]
+    scores = query.shape[-3] * key.shape[-3]
     if scores <= PLAIN_SCORES:
         return "plain"
     sixteen_bits = query.dtype in (jnp.bfloat16, jnp.float16)
     size = query.shape[-1]
-    if jax.default_backend() == "gpu" and sixteen_bits and size % 8 == 0 and size <= CUDNN_HEAD:
+    if platform() == "gpu" and sixteen_bits and size % 8 == 0 and size <= CUDNN_HEAD:
         return "cudnn"
     return "blockwise"
 
 
 def _bias(mask: Array | None, causal: bool, queries: int, keys: int) -> Array | None:
-    """What is added to the scores, `[B or 1, 1, N or 1, M]`: 0 where a key is seen, -inf elsewhere."""
-    seen = None if mask is None else mask[:, None, None, :]
+    """What is added to the scores, `[... or 1, 1, N or 1, M]`: 0 where a key is seen, -inf elsewhere."""
+    seen = None if mask is None else mask[..., None, None, :]
     if causal:
         lower = jnp.tril(jnp.ones((queries, keys), bool))[None, None]
         seen = lower if seen is None else seen & lower
@@ -74,19 +77,18 @@ def _bias(mask: Array | None, causal: bool, queries: int, keys: int) -> Array | 
 
 def _softmax_values(query: Array, key: Array, value: Array, bias: Array | None) -> Array:
     """Attention of `[..., N, D]` on `[..., M, D]`; the division comes after the product with the values."""
-    scores = jnp.einsum("...nd,...md->...nm", query, key, preferred_element_type=jnp.float32)
+    wide = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("...nd,...md->...nm", query, key, preferred_element_type=wide)
     if bias is not None:
         scores = scores + bias
     weights = jnp.exp(scores - lax.stop_gradient(scores.max(-1, keepdims=True)))
     total = weights.sum(-1, keepdims=True)
-    out = jnp.einsum(
-        "...nm,...md->...nd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
-    )
+    out = jnp.einsum("...nm,...md->...nd", weights.astype(value.dtype), value, preferred_element_type=wide)
     return (out / total).astype(value.dtype)
 
 
 def _heads_first(x: Array) -> Array:
-    return x.transpose(0, 2, 1, 3)
+    return x.swapaxes(-2, -3)
 
 
 def _plain(query: Array, key: Array, value: Array, bias: Array | None) -> Array:

@@ -29,7 +29,7 @@ class Posterior:
     mean: Any
     deviation: Any
 
-    def sample(self, key: PRNGKeyArray) -> Float[Array, "N h w c"]:
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "*N h w c"]:
         """Draw a latent."""
         return self.mean + self.deviation * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 

@@ -1,8 +1,10 @@
 """The four blocks that the 3D UNet is made of: residual with temporal convolutions, and two transformers.
 
 Every block maps a clip `[B, F, h, w, C]` to a clip. Inside, spatial layers see `[B*F, h, w, C]` and temporal
-layers `[B, F, h*w, C]`.
+layers `[B, F, h*w, C]`. On several devices the former have their share of the frames, the latter of the pixels.
 """
+
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -13,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 
 from vcjax.models.attention import Implementation
 from vcjax.models.layers import Attention, GroupNorm, conv3x3, dense, exact_gelu, layer_norm
+from vcjax.models.layout import Layout
 from vcjax.models.winograd import convolve
 
 TRANSFORMER_NORM_EPSILON = 1e-6  # of the group norm in front of a transformer; all other norms have 1e-5
@@ -54,6 +57,7 @@ class ResidualBlock(nn.Module):
     groups: int
     dropout: float
     dtype: Dtype
+    layout: Layout
 
     @nn.compact
     def __call__(
@@ -61,21 +65,23 @@ class ResidualBlock(nn.Module):
     ) -> Float[Array, "B F h w D"]:
         """Map `C` to `features` channels; `time` is the embedding before its SiLU."""
         batch, frames, height, width, channels = x.shape
-        x = rearrange(x, "b f h w c -> (b f) h w c")
+        merged, apart = self.layout.merged, partial(self.layout.apart, batch=batch)
+        x = merged(x)
         y = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_0")(x))
         y = conv3x3(self.features, self.dtype, "conv_0")(y)
         shift = dense(self.features, self.dtype, "time")(nn.silu(time))
-        y = y.reshape(batch, -1, height, width, self.features) + shift[:, None, None, None]
-        y = y.reshape(-1, height, width, self.features)
+        y = merged(apart(y) + shift[:, None, None, None])
         y = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_1")(y))
-        y = nn.Dropout(self.dropout)(y, deterministic=deterministic)
+        y = merged(nn.Dropout(self.dropout)(apart(y), deterministic=deterministic))
         y = conv3x3(self.features, self.dtype, "conv_1", zero=True)(y)
         if channels != self.features:
             x = dense(self.features, self.dtype, "skip")(x)
-        x = (x + y).reshape(batch, frames, height * width, self.features)
+        x = apart(x + y)
         if temporal:
+            x = self.layout.by_pixels(x.reshape(batch, frames, height * width, self.features))
             x = TemporalConvolutions(self.groups, self.dropout, self.dtype, name="temporal")(x, deterministic)
-        return x.reshape(batch, frames, height, width, self.features)
+            x = self.layout.back_to_frames(x).reshape(batch, frames, height, width, self.features)
+        return x
 
 
 class TransformerLayer(nn.Module):
@@ -85,6 +91,7 @@ class TransformerLayer(nn.Module):
     head_size: int
     dtype: Dtype
     attention: Implementation
+    layout: Layout
 
     @nn.compact
     def __call__(
@@ -97,16 +104,24 @@ class TransformerLayer(nn.Module):
 
         def attention(name: str) -> Attention:
             return Attention(
-                self.heads, self.head_size, dtype=self.dtype, implementation=self.attention, name=name
+                self.heads,
+                self.head_size,
+                dtype=self.dtype,
+                implementation=self.attention,
+                layout=self.layout,
+                name=name,
             )
 
-        rows, length, channels = x.shape
+        channels = x.shape[-1]
         x = x + attention("self")(layer_norm(self.dtype, "norm_0")(x))
         y = layer_norm(self.dtype, "norm_1")(x)
-        if context is not None:  # all frames of a clip are one long row of queries: keys are made once a clip
-            y = y.reshape(context.shape[0], -1, channels)
-        y = attention("cross")(y, context, mask)
-        x = x + y.reshape(rows, length, channels)
+        if context is None:
+            y = attention("cross")(y)
+        else:  # all frames of a clip are one long row of queries: keys are made once a clip
+            y = self.layout.apart(y, context.shape[0])
+            seen = attention("cross")(y.reshape(y.shape[0], -1, channels), context, mask)
+            y = self.layout.merged(seen.reshape(y.shape))
+        x = x + y
         y = layer_norm(self.dtype, "norm_2")(x)
         value, gate = jnp.split(dense(2 * FEED_FORWARD * channels, self.dtype, "gated")(y), 2, -1)
         return x + dense(channels, self.dtype, "out")(value * exact_gelu(gate))
@@ -119,6 +134,7 @@ class SpatialTransformer(nn.Module):
     groups: int
     dtype: Dtype
     attention: Implementation
+    layout: Layout
 
     @nn.compact
     def __call__(
@@ -126,12 +142,13 @@ class SpatialTransformer(nn.Module):
     ) -> Float[Array, "B F h w C"]:
         """Add what pixels see in their frame and in the tokens."""
         channels = x.shape[-1]
-        y = rearrange(x, "b f h w c -> (b f) (h w) c")
+        y = rearrange(self.layout.merged(x), "n h w c -> n (h w) c")
         y = GroupNorm(self.groups, TRANSFORMER_NORM_EPSILON, self.dtype, name="norm")(y)
         y = dense(channels, self.dtype, "in")(y)
         heads = channels // self.head_size
-        y = TransformerLayer(heads, self.head_size, self.dtype, self.attention, name="layer")(y, tokens, mask)
-        return x + dense(channels, self.dtype, "out", zero=True)(y).reshape(x.shape)
+        layer = TransformerLayer(heads, self.head_size, self.dtype, self.attention, self.layout, name="layer")
+        y = dense(channels, self.dtype, "out", zero=True)(layer(y, tokens, mask))
+        return x + self.layout.apart(y, x.shape[0]).reshape(x.shape)
 
 
 class TemporalTransformer(nn.Module):
@@ -142,43 +159,48 @@ class TemporalTransformer(nn.Module):
     groups: int
     dtype: Dtype
     attention: Implementation
+    layout: Layout
 
     @nn.compact
     def __call__(self, x: Float[Array, "B F h w C"]) -> Float[Array, "B F h w C"]:
         """Add what pixels see at their place in the other frames; there is no position encoding."""
-        batch, _, height, width, channels = x.shape
         inner = self.heads * self.head_size
-        y = rearrange(x, "b f h w c -> b f (h w) c")
+        y = self.layout.by_pixels(rearrange(x, "b f h w c -> b f (h w) c"))
         y = GroupNorm(self.groups, TRANSFORMER_NORM_EPSILON, self.dtype, name="norm")(y)
         y = dense(inner, self.dtype, "in")(y)
-        y = rearrange(y, "b f n c -> (b n) f c")
-        y = TransformerLayer(self.heads, self.head_size, self.dtype, self.attention, name="layer")(y)
-        y = rearrange(y, "(b h w) f c -> b f h w c", b=batch, h=height, w=width)
-        return x + dense(channels, self.dtype, "out", zero=True)(y)
+        y = self.layout.merged(rearrange(y, "b f n c -> b n f c"))
+        layer = TransformerLayer(
+            self.heads, self.head_size, self.dtype, self.attention, self.layout, name="layer"
+        )
+        y = rearrange(self.layout.apart(layer(y), x.shape[0]), "b n f c -> b f n c")
+        y = self.layout.back_to_frames(dense(x.shape[-1], self.dtype, "out", zero=True)(y))
+        return x + y.reshape(x.shape)
 
 
 class Downsample(nn.Module):
     """Halves height and width by a strided convolution, padded by 1 on both sides."""
 
     dtype: Dtype
+    layout: Layout
 
     @nn.compact
     def __call__(self, x: Float[Array, "B F h w C"]) -> Float[Array, "B F h2 w2 C"]:
         """Map `[B, F, h, w, C]` to `[B, F, h/2, w/2, C]`."""
-        y = conv3x3(x.shape[-1], self.dtype, "conv", stride=2)(rearrange(x, "b f h w c -> (b f) h w c"))
-        return y.reshape(*x.shape[:2], *y.shape[1:])
+        y = conv3x3(x.shape[-1], self.dtype, "conv", stride=2)(self.layout.merged(x))
+        return self.layout.apart(y, x.shape[0])
 
 
 class Upsample(nn.Module):
     """Doubles height and width: nearest neighbour, then a convolution."""
 
     dtype: Dtype
+    layout: Layout
 
     @nn.compact
     def __call__(self, x: Float[Array, "B F h w C"]) -> Float[Array, "B F h2 w2 C"]:
         """Map `[B, F, h, w, C]` to `[B, F, 2h, 2w, C]`."""
-        batch, frames, height, width, channels = x.shape
-        y = x.reshape(batch * frames, height, width, channels)
-        y = jax.image.resize(y, (batch * frames, 2 * height, 2 * width, channels), "nearest")
+        y = self.layout.merged(x)
+        rows, height, width, channels = y.shape
+        y = jax.image.resize(y, (rows, 2 * height, 2 * width, channels), "nearest")
         y = conv3x3(channels, self.dtype, "conv")(y)
-        return y.reshape(batch, frames, 2 * height, 2 * width, channels)
+        return self.layout.apart(y, x.shape[0])

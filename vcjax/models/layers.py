@@ -1,5 +1,7 @@
 """Small layers that every network shares, with the constants that PyTorch uses and Flax does not."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from vcjax.models.attention import Implementation, attend
+from vcjax.models.layout import ALONE, Layout
 from vcjax.models.winograd import convolve
 
 NORM_EPSILON = 1e-5  # PyTorch's default; Flax's is 1e-6
@@ -16,7 +19,7 @@ class GroupNorm(nn.Module):
     """Normalises groups of channels over every axis between the first and the last.
 
     On frames `[B*F, h, w, C]` the statistics are one frame's; on a clip `[B, F, h*w, C]` they span frames and
-    space. Statistics are float32 and two-pass: first sums of each channel, then of each group, which
+    space. Statistics are float32 at least and two-pass: first sums of each channel, then of each group, which
     on a CPU is several times faster than reducing a reshaped array.
     """
 
@@ -31,7 +34,7 @@ class GroupNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
         between = tuple(range(1, x.ndim - 1))
-        x = x.astype(jnp.float32)
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
         def group_mean(per_channel: Array) -> Array:
             grouped = per_channel.reshape(-1, self.groups, channels // self.groups).mean(-1, keepdims=True)
@@ -74,7 +77,10 @@ def dense(features: int, dtype: Dtype, name: str, *, use_bias: bool = True, zero
 
 
 class Attention(nn.Module):
-    """Multi-head attention: no bias on queries, keys and values, a bias on the output projection (`zero`: 0 at start)."""
+    """Multi-head attention: no bias on queries, keys and values, a bias on the output projection (`zero`: 0 at start).
+
+    Rows are split over devices as the layout says, see `Layout.attending`.
+    """
 
     heads: int
     head_size: int
@@ -82,31 +88,28 @@ class Attention(nn.Module):
     dtype: Dtype = jnp.float32
     implementation: Implementation = "auto"
     zero: bool = False
+    layout: Layout = ALONE
 
     @nn.compact
     def __call__(
         self,
-        x: Float[Array, "B N C"],
+        x: Float[Array, "*B N C"],
         context: Float[Array, "B M E"] | None = None,
         mask: Array | None = None,
         *,
         deterministic: bool = True,
-    ) -> Float[Array, "B N C"]:
+    ) -> Float[Array, "*B N C"]:
         """Attend from `x` to `context` (to `x` itself where there is none); `mask` `[B, M]` says which keys exist."""
-        context = x if context is None else context
+        across = context is not None
+        context = context if across else x
         inner = self.heads * self.head_size
 
         def project(source: Array, name: str) -> Array:
             out = dense(inner, self.dtype, name, use_bias=False)(source)
             return out.reshape(*source.shape[:-1], self.heads, self.head_size)
 
-        out = attend(
-            project(x, "query"),
-            project(context, "key"),
-            project(context, "value"),
-            mask,
-            implementation=self.implementation,
-        )
+        local = self.layout.attending(partial(attend, implementation=self.implementation), across=across)
+        out = local(project(x, "query"), project(context, "key"), project(context, "value"), mask)
         out = dense(x.shape[-1], self.dtype, "out", zero=self.zero)(out.reshape(*x.shape[:-1], inner))
         return nn.Dropout(self.dropout)(out, deterministic=deterministic)
 

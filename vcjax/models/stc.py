@@ -12,6 +12,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from vcjax.models.layers import Attention, conv3x3, dense, exact_gelu, layer_norm
+from vcjax.models.layout import ALONE, Layout
 
 FEED_FORWARD = 4
 POOLED = (
@@ -31,6 +32,7 @@ class STCEncoder(nn.Module):
         dropout: rate in the temporal layer, in training.
         dtype: compute type.
         zero: start with an output of exactly zero, so that a trained model can take the encoder on unchanged.
+        layout: how a batch lies on several devices. Few stills, and a clip that is alone, are whole on each.
     """
 
     features: int = 8
@@ -40,16 +42,17 @@ class STCEncoder(nn.Module):
     dropout: float = 0.05
     dtype: Dtype = jnp.float32
     zero: bool = False
+    layout: Layout = ALONE
 
     @nn.compact
     def __call__(
         self, condition: Float[Array, "B F H W C"], size: tuple[int, int], *, deterministic: bool = True
     ) -> Float[Array, "B F h w D"]:
-        """Encode a map to `size`, the latent's height and width. Returns float32."""
-        batch, frames = condition.shape[:2]
+        """Encode a map to `size`, the latent's height and width. Returns float32 (float64 where it computes in that)."""
+        layout = self.layout.suited(*condition.shape[:2], few=True)
         x = rearrange(
-            condition.astype(self.dtype),
-            "b f (h i) (w j) c -> (b f) h w (i j c)",
+            layout.merged(condition.astype(self.dtype)),
+            "n (h i) (w j) c -> n h w (i j c)",
             i=self.patch,
             j=self.patch,
         )
@@ -57,11 +60,12 @@ class STCEncoder(nn.Module):
         x = adaptive_average_pool(x, (POOLED * size[0], POOLED * size[1]))
         x = nn.silu(conv3x3(4 * self.features, self.dtype, "conv_1", stride=2)(x))
         x = conv3x3(self.features, self.dtype, "conv_2", stride=2, zero=self.zero)(x)
+        x = layout.apart(x, condition.shape[0])
         if self.temporal:
-            x = rearrange(x, "(b f) h w c -> (b h w) f c", b=batch)
-            x = self._across_frames(x, deterministic)
-            x = rearrange(x, "(b h w) f c -> b f h w c", b=batch, h=size[0])
-        return x.reshape(batch, frames, *size, self.features).astype(jnp.float32)
+            y = layout.by_pixels(rearrange(x, "b f h w c -> b f (h w) c"))
+            y = self._across_frames(rearrange(y, "b f n c -> b n f c"), deterministic)
+            x = layout.back_to_frames(rearrange(y, "b n f c -> b f n c")).reshape(x.shape)
+        return x.astype(jnp.promote_types(self.dtype, jnp.float32))
 
     def _across_frames(self, x: Array, deterministic: bool) -> Array:
         y = layer_norm(self.dtype, "norm")(x)

@@ -15,6 +15,7 @@ from vcjax.errors import BadInput
 from vcjax.models.attention import Implementation
 from vcjax.models.blocks import Downsample, ResidualBlock, SpatialTransformer, TemporalTransformer, Upsample
 from vcjax.models.layers import GroupNorm, conv3x3, dense
+from vcjax.models.layout import ALONE, Layout
 
 Rematerialised = Literal["residual", "spatial", "temporal"]
 
@@ -41,6 +42,7 @@ class UNet(nn.Module):
         dtype: compute type; norms and softmax are computed in float32, and parameters are made in it.
         attention: see `vcjax.models.attention.attend`.
         rematerialised: kinds of block whose activations are recomputed in the backward pass.
+        layout: how a batch lies on several devices, which must divide its clips, frames, and pixels at every level.
     """
 
     width: int = 320
@@ -55,6 +57,7 @@ class UNet(nn.Module):
     dtype: Dtype = jnp.float32
     attention: Implementation = "auto"
     rematerialised: tuple[Rematerialised, ...] = ()
+    layout: Layout = ALONE
 
     @nn.compact
     def __call__(
@@ -80,34 +83,34 @@ class UNet(nn.Module):
             deterministic: False switches dropout on and needs an rng named "dropout".
 
         Returns:
-            float32, of the shape of `z`.
+            float32 (float64 where that is the compute type), of the shape of `z`.
         """
         self._check_size(z.shape)
-        x = jnp.concatenate([z.astype(self.dtype), maps.astype(self.dtype)], -1)
+        layout = self.layout.suited(*z.shape[:2])
+        x = layout.by_frames(jnp.concatenate([z.astype(self.dtype), maps.astype(self.dtype)], -1))
         tokens = tokens.astype(self.dtype)
         time = self._embed_time(t)
 
         def residual(x: Array, features: int, name: str) -> Array:
-            block = self._kind(ResidualBlock, "residual", static=(3, 4))
-            return block(features, self.groups, self.dropout, self.dtype, name=name)(
+            block = self._kind(layout.gathering(ResidualBlock), "residual", static=(3, 4))
+            return block(features, self.groups, self.dropout, self.dtype, layout, name=name)(
                 x, time, temporal, deterministic
             )
 
         def attentions(x: Array, prefix: str) -> Array:
-            spatial = self._kind(SpatialTransformer, "spatial")
-            x = spatial(self.head_size, self.groups, self.dtype, self.attention, name=f"{prefix}_spatial")(
-                x, tokens, mask
-            )
+            block = self._kind(layout.gathering(SpatialTransformer), "spatial")
+            name = f"{prefix}_spatial"
+            spatial = block(self.head_size, self.groups, self.dtype, self.attention, layout, name=name)
+            x = spatial(x, tokens, mask)
             return across_frames(x, x.shape[-1] // self.head_size, f"{prefix}_temporal")
 
         def across_frames(x: Array, heads: int, name: str) -> Array:
             if not temporal:
                 return x
-            block = self._kind(TemporalTransformer, "temporal")
-            return block(heads, self.head_size, self.groups, self.dtype, self.attention, name=name)(x)
+            block = self._kind(layout.gathering(TemporalTransformer), "temporal")
+            return block(heads, self.head_size, self.groups, self.dtype, self.attention, layout, name=name)(x)
 
-        x = conv3x3(self.width, self.dtype, "entry_conv")(x.reshape(-1, *x.shape[2:]))
-        x = x.reshape(*z.shape[:-1], self.width)
+        x = layout.apart(conv3x3(self.width, self.dtype, "entry_conv")(layout.merged(x)), z.shape[0])
         x = across_frames(x, self.entry_heads, "entry_temporal")
 
         last = len(self.multipliers) - 1
@@ -119,7 +122,7 @@ class UNet(nn.Module):
                     x = attentions(x, f"down_{level}_{i}")
                 skips.append(x)
             if level < last:
-                x = Downsample(self.dtype, name=f"down_{level}_sample")(x)
+                x = layout.gathering(Downsample)(self.dtype, layout, name=f"down_{level}_sample")(x)
                 skips.append(x)
 
         x = residual(x, x.shape[-1], "middle_0_residual")
@@ -133,12 +136,11 @@ class UNet(nn.Module):
                 if level in self.attention_levels:
                     x = attentions(x, f"up_{level}_{i}")
             if level > 0:
-                x = Upsample(self.dtype, name=f"up_{level}_sample")(x)
+                x = layout.gathering(Upsample)(self.dtype, layout, name=f"up_{level}_sample")(x)
 
-        x = x.reshape(-1, *x.shape[2:])
-        x = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="head_norm")(x))
+        x = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="head_norm")(layout.merged(x)))
         x = conv3x3(self.latent_channels, self.dtype, "head_conv", zero=True)(x)
-        return x.reshape(z.shape).astype(jnp.float32)
+        return layout.apart(x, z.shape[0]).astype(jnp.promote_types(self.dtype, jnp.float32))
 
     def _kind(self, block: type[nn.Module], kind: Rematerialised, static: tuple[int, ...] = ()):
         if kind in self.rematerialised:
@@ -152,10 +154,11 @@ class UNet(nn.Module):
         return dense(4 * self.width, self.dtype, "time_1")(embedding)
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
+        height, width = shape[2:4]
         factor = 2 ** (len(self.multipliers) - 1)
-        if shape[2] % factor or shape[3] % factor:
+        if height % factor or width % factor:
             raise BadInput(
-                f"latents of {shape[2]}x{shape[3]} cannot be halved {len(self.multipliers) - 1} times: "
+                f"latents of {height}x{width} cannot be halved {len(self.multipliers) - 1} times: "
                 f"height and width must be multiples of {factor}"
             )
 

@@ -8,10 +8,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from vcjax.platforms import platform
 
 # Multiplications saved for each element that the transforms write from which it is faster on a CPU: single convolutions
 # lost a fifth of their time at 139 and won a fifth at 148 (two cores with AVX-512, jaxlib 0.10.2).
@@ -29,7 +30,7 @@ def convolve(
 
     It is for convolutions as this package makes them: sizes of 3 or 1, padded by 1 or 0, neither dilated nor grouped.
     """
-    on_cpu = jax.default_backend() == "cpu" and x.dtype == jnp.float32
+    on_cpu = platform() == "cpu" and x.dtype == jnp.float32
     if on_cpu and set(strides) == {1} and saved_per_element(x.shape, kernel.shape) > WORTHWHILE:
         return winograd(x, kernel)
     return lax.conv_general_dilated(x, kernel, strides, padding, **options)

@@ -3,13 +3,16 @@
 import functools
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from vcjax.errors import VcjaxWarning
+from vcjax.platforms import platform
 
 CACHE_VARIABLE = "VCJAX_CACHE"
 
@@ -43,9 +46,24 @@ class jit:
         self._by_backend = by_backend
         self._options = options
 
+    @property
+    def static(self) -> tuple[int, ...]:
+        """Places of the inputs that are static."""
+        places = self._options.get("static_argnums", ())
+        return places if isinstance(places, tuple) else (places,)
+
+    def afresh(self) -> "jit":
+        """The same function, of which nothing is compiled yet."""
+
+        @functools.wraps(self.__wrapped__)
+        def function(*inputs: Any, **named: Any) -> Any:
+            return self.__wrapped__(*inputs, **named)
+
+        return jit(function, self._by_backend, **self._options)
+
     @functools.cached_property
     def _jitted(self) -> Any:
-        options = self._by_backend.get(jax.default_backend())
+        options = self._by_backend.get(platform())
         return jax.jit(self.__wrapped__, compiler_options=options, **self._options)
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
@@ -87,3 +105,16 @@ def enable_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@contextmanager
+def without_cache() -> Iterator[None]:
+    """Inside, programs are compiled even if the cache has them: on a CPU one that came from there cannot be stored again."""
+    before = jax.config.values["jax_enable_compilation_cache"]
+    try:
+        jax.config.update("jax_enable_compilation_cache", False)
+        reset_cache()  # which remembers whether it is used
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        reset_cache()

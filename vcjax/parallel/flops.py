@@ -31,8 +31,17 @@ def _of_equation(equation: Any) -> float | int:
         return 2 * _size(equation.outvars[0]) * window / math.prod(parameters["lhs_dilation"])
     if name == "cond":
         return max(_of_jaxpr(branch.jaxpr) for branch in parameters["branches"])
-    repeats = parameters["length"] if name == "scan" else 1
+    repeats = _repeats(name, parameters)
     return repeats * sum(_of_jaxpr(inner) for inner in _inner(parameters))
+
+
+def _repeats(name: str, parameters: dict[str, Any]) -> int:
+    """How often what is inside an equation runs, on all devices together."""
+    if name == "scan":
+        return parameters["length"]
+    if name == "shard_map":  # what is inside is one device's share
+        return math.prod(parameters["mesh"].shape[axis] for axis in parameters["manual_axes"])
+    return 1
 
 
 def _inner(parameters: dict[str, Any]) -> list[Any]:
