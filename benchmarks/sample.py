@@ -95,7 +95,9 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
 
     def call() -> None:
         z = jax.random.normal(key, latent)
-        jax.block_until_ready(composer.take_steps(unet, parameters, z, rows, key, maps, tokens, mask, 9.0))
+        jax.block_until_ready(
+            composer.take_steps(unet, parameters, z, rows, key[None], maps, tokens, mask, 9.0)
+        )
 
     first = seconds(call)
     step = min(seconds(call) for _ in range(REPEATS[size])) / active

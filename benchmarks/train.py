@@ -26,7 +26,6 @@ from vcjax.training.assemble import task_of
 from vcjax.training.config import Run, run_from
 from vcjax.training.diffusion import DiffusionTask
 from vcjax.training.plan import plan
-from vcjax.training.state import TrainState
 from vcjax.training.step import make_step
 
 KINDS = ("residual", "spatial", "temporal")
@@ -66,7 +65,7 @@ def measure(size: str, rematerialised: tuple[str, ...]) -> list[str]:
     task: Any = task_of(run)
     planned, stage = plan(run, task), run.stages[0]
     parameters = task.init(jax.random.key(0, impl="unsafe_rbg"))
-    state, frozen = TrainState.begin(parameters, planned.transforms[0], 0), task.frozen()
+    state, frozen = planned.begin(parameters, 0), planned.frozen(task.frozen())
     step = make_step(task, planned, 0)
     batches = task.batches(stage, 0, 0)
     batch = next(batches)

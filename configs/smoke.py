@@ -17,7 +17,7 @@ from configs import sprites
 def get_config() -> ConfigDict:
     """The sprites' recipe with a smaller UNet, four frames, few steps, and the released model's prediction, which falls fast."""
     config: Any = sprites.get_config()
-    config.out = "runs/smoke"
+    config.out, config.fixed_clips = "runs/smoke", 0
     config.log_every, config.save_every, config.ema = 10, 50, 0.98
     config.model.clip.frames = 4
     config.model.networks.unet.width = 32

@@ -10,9 +10,11 @@ is the better part of a day; no figure of the result is known.
 
 from ml_collections import ConfigDict
 
+from configs import DEVICES
 from vcjax.loading import model_table
 
 STAGES = {"text-to-video": 4000, "composition": 12000}  # steps
+CLIPS = 16_384  # whose latents are encoded once, into half a GB
 
 
 def get_config() -> ConfigDict:
@@ -40,6 +42,9 @@ def get_config() -> ConfigDict:
             "model": model_table("tiny"),
             "parts": "tiny",
             "out": "runs/sprites",
+            "programs": "",
+            "data": "",
+            "workers": 0,
             "start": "",
             "first_stage": 0,
             "seed": 0,
@@ -51,7 +56,8 @@ def get_config() -> ConfigDict:
             "save_every": 500,
             "keep": 2,
             "sample_every": 0,
-            "fixed_clips": 0,
+            "fixed_clips": CLIPS,
+            **DEVICES,
             "optimizer": {
                 "name": "adamw",
                 "learning_rate": 1e-3,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vcjax.conditions.strokes import strokes
     from vcjax.errors import BadInput, VcjaxWarning
     from vcjax.loading import load
+    from vcjax.parallel.mesh import MeshShape
     from vcjax.video.clip import Clip
     from vcjax.video.read import read
     from vcjax.video.write import write
@@ -30,6 +31,7 @@ _HOME = {
     "ClipShape": "vcjax.conditions.base",
     "Composer": "vcjax.composer",
     "Footage": "vcjax.conditions.base",
+    "MeshShape": "vcjax.parallel.mesh",
     "VcjaxWarning": "vcjax.errors",
     "extract": "vcjax.conditions.base",
     "load": "vcjax.loading",
@@ -43,6 +45,7 @@ __all__ = [
     "ClipShape",
     "Composer",
     "Footage",
+    "MeshShape",
     "VcjaxWarning",
     "extract",
     "load",

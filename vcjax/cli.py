@@ -24,6 +24,7 @@ from rich.progress import (
 )
 
 import vcjax
+from vcjax import cli_data, cli_evaluate, cli_inspect, cli_plan
 from vcjax.conditions.base import Footage
 from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.conditions.media import sampled
@@ -90,6 +91,13 @@ def generate(
     seed: Seed = 0,
     frames: Frames = None,
     size: Size = None,
+    devices: Annotated[
+        int | None, typer.Option(help="How many devices share the frames of the video. (default: one)")
+    ] = None,
+    programs: Annotated[
+        Path | None,
+        typer.Option(help="Folder to keep compiled programs in and to start from; only one that you trust."),
+    ] = None,
     **conditions: Any,
 ) -> None:
     """Make a video from any subset of the conditions.
@@ -100,7 +108,7 @@ def generate(
 
     check_output(out)
     given = _given(conditions)
-    composer = vcjax.load(model)
+    composer = vcjax.load(model, programs=programs, mesh=_mesh(devices))
     with _bar() as progress:
         clip = composer(
             steps=steps,
@@ -367,6 +375,17 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _mesh(devices: int | None) -> Any:
+    """The mesh whose devices share the frames of one clip."""
+    import jax
+
+    from vcjax.parallel.mesh import MeshShape, make_mesh
+
+    if devices is None:
+        return None
+    return make_mesh(MeshShape(data=1, frames=devices), jax.devices()[: max(devices, 1)])
+
+
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
@@ -430,6 +449,10 @@ def _escaped(message: object) -> str:
     return escape(str(message))
 
 
+app.command()(cli_data.prepare)
+app.command()(cli_inspect.inspect)
+app.command()(cli_evaluate.evaluate)
+app.command(context_settings={"ignore_unknown_options": True})(cli_plan.plan)
 _register(generate, _condition_options())
 _register(extract, _beside_footage_options())
 

@@ -1,25 +1,31 @@
 """The composer: conditions in, video out. It is what `vcjax.load` gives a person to hold."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
 from vcjax.conditions.base import ClipShape, Condition, Footage, MapCondition
 from vcjax.conditions.media import sampled
+from vcjax.conditions.preview import previews
 from vcjax.diffusion.ddim import Steps, ddim_steps, sample
 from vcjax.diffusion.guidance import guided
 from vcjax.diffusion.objective import Prediction
 from vcjax.diffusion.schedule import Schedule
 from vcjax.errors import BadInput
 from vcjax.models.autoencoder import Autoencoder
+from vcjax.models.layout import ALONE, Layout
 from vcjax.models.unet import UNet
 from vcjax.parallel import compilation
+from vcjax.parallel.mesh import replicated
+from vcjax.parallel.rules import RULES, partition
 from vcjax.video.clip import Clip
 from vcjax.weights.extraction import extractors
 from vcjax.weights.networks import Networks, apply
@@ -64,6 +70,8 @@ class Composer:
         defaults: of sampling.
         parameters: gives the parameters of a component (and of one encoder in it), loading them at the first call.
         tokenize: text to token ids.
+        mesh: the devices that share the work, see `on`; without it, one does it.
+        programs: takes a compiled function to what is called in its place, such as `vcjax.parallel.stored.Stored`.
     """
 
     name: str
@@ -75,6 +83,8 @@ class Composer:
     defaults: Defaults
     parameters: Callable[..., Tree]
     tokenize: Callable[[str], np.ndarray]
+    mesh: Mesh | None = None
+    programs: Callable[[compilation.jit], Callable[..., Any]] = lambda function: function
 
     def __call__(
         self,
@@ -109,7 +119,42 @@ class Composer:
             **given: conditions by name: finished (see `Condition.accepts`), or `vcjax.extract(footage)`.
 
         Raises:
-            BadInput: an unknown condition, one that cannot be read, or a number out of range.
+            BadInput: an unknown condition, one that cannot be read, a number out of range, or work that the devices cannot
+                share equally.
+        """
+        (clip,) = self.many(
+            [seed],
+            steps=steps,
+            guidance=guidance,
+            toward=toward,
+            away=away,
+            strength=strength,
+            eta=eta,
+            frames=frames,
+            size=size,
+            progress=progress,
+            **given,
+        )
+        return clip
+
+    def many(
+        self,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | int | None = None,
+        toward: Collection[str] | None = None,
+        away: Collection[str] | None = None,
+        strength: Mapping[str, float | int] | None = None,
+        eta: float | int = 0.0,
+        frames: int | None = None,
+        size: tuple[int, int] | None = None,
+        progress: Progress | None = None,
+        **given: Any,
+    ) -> list[Clip]:
+        """Make a video for each seed, all at once; the rest is as in a call.
+
+        The conditions are the same in all: what is drawn at random in them is drawn from the first seed.
         """
         tell = progress or (lambda stage, done, total: None)
         shape = self.clip_shape(frames, size)
@@ -121,20 +166,28 @@ class Composer:
         table = ddim_steps(self.schedule, steps, prediction=self.prediction, eta=finite("eta", eta))
 
         tell("reading", 0, len(table))
-        arrays = self.read(given, shape, seed)
+        for seed in seeds:
+            check_seed(seed)
+        if not seeds:
+            raise BadInput("seeds must hold at least one")
+        arrays = self.read(given, shape, seeds[0])
         branches = [toward] if toward == away else [away, toward]
         tokens, mask = self._tokens(arrays, branches, weights, shape)
         maps = self._maps(arrays, branches, weights, shape)
+        # all clips of the branch that guidance leads away from, then all of the other
+        maps, tokens, mask = (self._on_all(jnp.repeat(x, len(seeds), 0)) for x in (maps, tokens, mask))
 
-        first, later = jax.random.split(jax.random.key(seed))
-        z = jax.random.normal(
-            first, (1, shape.frames, *self._latent_size(shape), self.networks.unet.latent_channels)
-        )
+        keys = [jax.random.split(jax.random.key(seed)) for seed in seeds]
+        latent = (shape.frames, *self._latent_size(shape), self.networks.unet.latent_channels)
+        z = self._on_all(jnp.stack([jax.random.normal(first, latent) for first, _ in keys]))
+        later = jnp.stack([later for _, later in keys])
         parameters = self.parameters("unet")
         chunks = table.chunks(STEPS_A_CALL)
 
         def take(z: Array, rows: Steps) -> Array:
-            return take_steps(self.networks.unet, parameters, z, rows, later, maps, tokens, mask, weight)
+            return self.programs(take_steps)(
+                self.networks.unet, parameters, z, rows, later, maps, tokens, mask, weight
+            )
 
         tell("compiling", 0, len(table))
         z = take(z, chunks[0].inactive())  # compiles the program, or finds it compiled, and computes nothing
@@ -151,8 +204,32 @@ class Composer:
                 f"sampling ended in NaN or infinity: guidance {weight:g} or a strength is too large, "
                 f"or the weights of model {self.name} are damaged"
             )
-        pixels = decode(self.networks.autoencoder, self.parameters("autoencoder"), z[0])
-        return Clip(np.asarray(pixels), shape.fps)
+        autoencoder, layout = self.parameters("autoencoder"), Layout(self.mesh)
+        show = self.programs(decode)
+        pixels = [show(self.networks.autoencoder, autoencoder, latents, layout) for latents in z]
+        return [Clip(np.asarray(frames), shape.fps) for frames in pixels]
+
+    def on(self, mesh: Mesh) -> "Composer":
+        """The same model on a mesh of devices: a clip's frames are split over its axis `frames`, clips over the others.
+
+        ```python
+        eight = composer.on(make_mesh(MeshShape(frames=8)))     # one clip by eight devices
+        ```
+        """
+        layout = Layout(mesh)
+        unet, stc = (network.clone(layout=layout) for network in (self.networks.unet, self.networks.stc))
+
+        @functools.cache
+        def parameters(component: str, encoder: str | None = None) -> Tree:
+            tree = self.parameters(component, encoder)
+            return jax.device_put(tree, partition(mesh, RULES, {component: tree})[component])
+
+        networks = dataclasses.replace(self.networks, unet=unet, stc=stc)
+        return dataclasses.replace(self, networks=networks, parameters=parameters, mesh=mesh)
+
+    def _on_all(self, x: Array) -> Array:
+        """An array on every device of the mesh."""
+        return x if self.mesh is None else jax.device_put(x, replicated(self.mesh))
 
     def with_parameters(self, parameters: Tree) -> "Composer":
         """The same model with the parameters of these components, a tree by their names."""
@@ -186,13 +263,7 @@ class Composer:
         self, arrays: Mapping[str, np.ndarray], shape: ClipShape
     ) -> dict[str, UInt8[np.ndarray, "F H W 3"]]:
         """What `read` gave as pictures to look at, by name."""
-        pictures = {}
-        for name, array in arrays.items():
-            condition = self._condition(name)
-            below = condition.drawn_over
-            over = {"over": self._condition(below).preview(arrays[below], shape)} if below in arrays else {}
-            pictures[name] = condition.preview(array, shape, **over)
-        return pictures
+        return previews(self.conditions, arrays, shape)
 
     def clip_shape(self, frames: int | None = None, size: tuple[int, int] | None = None) -> ClipShape:
         """The model's clip shape with other frames or another size.
@@ -217,7 +288,8 @@ class Composer:
         """The frozen networks that conditions may call, from host arrays to host arrays, by name."""
 
         def text(ids: np.ndarray) -> np.ndarray:
-            return np.asarray(encode_text(self.networks.text, self.parameters("text"), ids[None])[0])
+            encode = self.programs(encode_text)
+            return np.asarray(encode(self.networks.text, self.parameters("text"), ids[None])[0])
 
         return {"tokenizer": self.tokenize, "text": text, **extractors(self.networks, self.parameters)}
 
@@ -274,7 +346,8 @@ class Composer:
             embeddings[name] = np.stack([embedding if name in branch else null for branch in branches])
             there = name in arrays or condition.absent_is_null
             present[name] = np.full(len(branches), there)
-        return encode_tokens(self.networks.tokens, self.parameters("tokens"), embeddings, present)
+        encode = self.programs(encode_tokens)
+        return encode(self.networks.tokens, self.parameters("tokens"), embeddings, present)
 
     def _maps(
         self,
@@ -289,7 +362,7 @@ class Composer:
         total = jnp.zeros((len(branches), shape.frames, *size, stc.features))
         for name, array in arrays.items():
             if isinstance(self.conditions[name], MapCondition):
-                encoded = encode_map(stc, self.parameters("stc", name), array[None], size)
+                encoded = self.programs(encode_map)(stc, self.parameters("stc", name), array[None], size)
                 of_branch = np.array([weights[name] * (name in branch) for branch in branches], np.float32)
                 total = add_map(total, encoded, of_branch)
         return total
@@ -319,19 +392,19 @@ def check_seed(seed: Any) -> None:
         raise BadInput(f"seed must be from 0 to {2**32 - 1}, not {seed}")
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compilation.jit, by_backend={}, static_argnums=0)
 def encode_text(tower: Any, parameters: Tree, ids: Array) -> Array:
     """Hidden states of token ids."""
     return apply(tower, parameters, ids)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compilation.jit, by_backend={}, static_argnums=0)
 def encode_tokens(encoder: Any, parameters: Tree, embeddings: Tree, present: Tree) -> tuple[Array, Array]:
     """Tokens and their key mask."""
     return apply(encoder, parameters, embeddings, present)
 
 
-@partial(jax.jit, static_argnums=(0, 3))
+@partial(compilation.jit, by_backend={}, static_argnums=(0, 3))
 def encode_map(stc: Any, parameters: Tree, condition: Array, size: tuple[int, int]) -> Array:
     """One map condition at the latent's size. A still is encoded once: equal frames have equal encodings."""
     return apply(stc, parameters, condition, size)
@@ -349,7 +422,7 @@ def take_steps(
     parameters: Tree,
     z: Array,
     rows: Steps,
-    key: Array,
+    keys: Array,
     maps: Array,
     tokens: Array,
     mask: Array,
@@ -361,18 +434,24 @@ def take_steps(
         return apply(unet, parameters, z, t, maps, tokens, mask)
 
     two_branches = maps.shape[0] == 2 * z.shape[0]
-    return sample(guided(denoise, guidance) if two_branches else denoise, z, rows, key)
+    z = sample(guided(denoise, guidance) if two_branches else denoise, z, rows, keys)
+    return unet.layout.whole(z)  # as it came, for the next call
 
 
-@partial(compilation.jit, static_argnums=0)
-def decode(autoencoder: Autoencoder, parameters: Tree, latents: Array) -> UInt8[Array, "F H W 3"]:
-    """Latents of a clip to frames, a few at a time."""
+@partial(compilation.jit, static_argnums=(0, 3))
+def decode(
+    autoencoder: Autoencoder, parameters: Tree, latents: Array, layout: Layout = ALONE
+) -> UInt8[Array, "F H W 3"]:
+    """Latents of a clip to frames, a few at a time; several devices share the frames if these are enough for all."""
     frames, height, width, _ = latents.shape
     pixels = height * width * autoencoder.factor**2
     at_once = min(frames, max(1, DECODED_AT_ONCE // pixels))
 
-    def one(latent: Array) -> Array:
-        return apply(autoencoder, parameters, latent[None], method="decode")[0]
+    def decoded(parameters: Tree, latents: Array) -> Array:
+        def one(latent: Array) -> Array:
+            return apply(autoencoder, parameters, latent[None], method="decode")[0]
 
-    images = jax.lax.map(one, latents, batch_size=at_once)
+        return jax.lax.map(one, latents, batch_size=min(at_once, len(latents)))
+
+    images = layout.suited(frames, 1, few=True).each_image(decoded)(parameters, latents)
     return (jnp.clip(images * 0.5 + 0.5, 0, 1) * 255).round().astype(jnp.uint8)

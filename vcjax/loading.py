@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import resources
 from os import PathLike
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from vcjax.composer import Composer, Defaults
 from vcjax.conditions.base import ClipShape, Condition, MapCondition, VectorCondition
@@ -19,6 +22,8 @@ from vcjax.diffusion.objective import Prediction, check_prediction
 from vcjax.diffusion.schedule import Schedule
 from vcjax.errors import BadInput
 from vcjax.parallel.compilation import enable_cache
+from vcjax.parallel.mesh import MeshShape, make_mesh
+from vcjax.parallel.stored import Stored
 from vcjax.settings import typed
 from vcjax.weights.folder import CONFIG, FORMAT, TOKENIZER, check_file, file_of, read_component, read_config
 from vcjax.weights.networks import FROZEN, Networks, networks_from_settings, random_parameters
@@ -28,7 +33,14 @@ BUILT_IN = ("tiny",)
 COMPUTE_TYPES = ("float32", "bfloat16")
 
 
-def load(model: str | PathLike[str] = "tiny", *, dtype: Any = None, verify: bool = False) -> Composer:
+def load(
+    model: str | PathLike[str] = "tiny",
+    *,
+    dtype: Any = None,
+    verify: bool = False,
+    mesh: Mesh | MeshShape | None = None,
+    programs: str | PathLike[str] | None = None,
+) -> Composer:
     """A composer for a built-in model or a model folder.
 
     ```python
@@ -43,9 +55,12 @@ def load(model: str | PathLike[str] = "tiny", *, dtype: Any = None, verify: bool
         model: `tiny`, or the path of a model folder.
         dtype: type to compute and to hold parameters in; bfloat16 on an accelerator and float32 on a CPU without it.
         verify: compare the checksums of large files too.
+        mesh: the devices that share the work, or how many along each axis; without it, one does it.
+        programs: folder to keep compiled programs in, and to start from without tracing them; see
+            `vcjax.parallel.stored`. They are machine code: name only a folder that you trust.
 
     Raises:
-        BadInput: no such model, or a damaged or unknown configuration.
+        BadInput: no such model, a damaged or unknown configuration, or a mesh that the devices do not make.
     """
     enable_cache()
     folder = folder_of(model)
@@ -57,7 +72,7 @@ def load(model: str | PathLike[str] = "tiny", *, dtype: Any = None, verify: bool
         networks = dataclasses.replace(networks, **dict.fromkeys(FROZEN.keys() - config.files.keys()))
     conditions = from_settings(config.conditions)
     _check_conditions(folder, conditions)
-    return Composer(
+    composer = Composer(
         name=config.name,
         networks=networks,
         conditions=conditions,
@@ -68,6 +83,13 @@ def load(model: str | PathLike[str] = "tiny", *, dtype: Any = None, verify: bool
         parameters=_parameters(folder, table, config.untrained, networks, conditions, verify),
         tokenize=Tokenizer(folder / TOKENIZER, networks.text.length, networks.text.vocabulary),
     )
+    if programs is not None:
+        composer = dataclasses.replace(
+            composer, programs=functools.cache(partial(Stored, folder=Path(programs)))
+        )
+    if mesh is None:
+        return composer
+    return composer.on(make_mesh(mesh) if isinstance(mesh, MeshShape) else mesh)
 
 
 def model_table(model: str | PathLike[str]) -> dict[str, Any]:
@@ -81,6 +103,17 @@ def model_table(model: str | PathLike[str]) -> dict[str, Any]:
         for key, value in read_config(folder_of(model)).items()
         if key not in ("format", "files", "untrained")
     }
+
+
+def fingerprint(model: str | PathLike[str]) -> dict[str, str]:
+    """Name of a model and checksum of its config.json, which holds those of its weights.
+
+    Raises:
+        BadInput: no such model, or a damaged configuration.
+    """
+    folder = folder_of(model)
+    name = read_config(folder)["name"]
+    return {"name": name, "sha256": hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

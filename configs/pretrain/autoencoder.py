@@ -8,6 +8,7 @@ python -m vcjax.training --config=configs/pretrain/autoencoder.py
 
 from ml_collections import ConfigDict
 
+from configs import DEVICES
 from vcjax.loading import model_table
 
 
@@ -24,6 +25,7 @@ def get_config() -> ConfigDict:
             "log_every": 100,
             "save_every": 500,
             "sample_every": 1000,
+            **DEVICES,
             "optimizer": {
                 "name": "adamw",
                 "learning_rate": 2e-3,

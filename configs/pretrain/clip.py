@@ -7,6 +7,7 @@ It has not been run yet; the package holds random towers.
 
 from ml_collections import ConfigDict
 
+from configs import DEVICES
 from vcjax.loading import model_table
 
 
@@ -20,6 +21,7 @@ def get_config() -> ConfigDict:
             "ema": 0.998,
             "log_every": 50,
             "save_every": 250,
+            **DEVICES,
             "optimizer": {
                 "learning_rate": 1e-3,
                 "warmup": 100,

@@ -16,7 +16,7 @@ from vcjax.training.config import Optimizer, run_from
 from vcjax.training.diffusion import snr_weights
 from vcjax.training.optimizer import make_schedule
 from vcjax.training.plan import plan
-from vcjax.training.state import TrainState, averaged
+from vcjax.training.state import averaged
 from vcjax.training.step import loss_and_gradient, make_step
 from vcjax.weights.trees import flatten
 
@@ -113,7 +113,7 @@ def line_step(**stage):
         }
     )
     planned, task = plan(run, LineTask()), LineTask()
-    return run, task, make_step(task, planned, 0), TrainState.begin(task.init(None), planned.transforms[0], 0)
+    return run, task, make_step(task, planned, 0), planned.begin(task.init(None), 0)
 
 
 def test_the_step_learns_and_its_average_follows():
@@ -175,9 +175,9 @@ def test_min_snr_weighs_predictions_alike():
 
 
 @pytest.mark.slow
-def test_four_clips_can_be_learned_by_heart():
+def test_four_clips_can_be_learned_by_heart(tmp_path):
     config = smoke.get_config()
-    config.fixed_clips = 4
+    config.fixed_clips, config.out = 4, str(tmp_path)
     config.model.clip.frames = 2
     config.stages = config.stages[1:]
     stage = config.stages[0]
@@ -185,8 +185,8 @@ def test_four_clips_can_be_learned_by_heart():
     run = run_from(config)
     task = task_of(run)
     planned = plan(run, task)
-    step, frozen = make_step(task, planned, 0), task.frozen()
-    state = TrainState.begin(task.init(jax.random.key(0, impl="unsafe_rbg")), planned.transforms[0], 0)
+    step, frozen = make_step(task, planned, 0), planned.frozen(task.frozen())
+    state = planned.begin(task.init(jax.random.key(0, impl="unsafe_rbg")), 0)
     losses = []
     for batch, _ in zip(task.batches(run.stages[0], 0, 0), range(run.steps), strict=False):
         state, metrics = step(state, frozen, batch)

@@ -1,5 +1,6 @@
 """`python -m vcjax.training --config=configs/sprites.py --config.seed=1` trains, or goes on training."""
 
+import os
 import sys
 import warnings
 
@@ -7,15 +8,22 @@ from absl import flags
 from ml_collections import config_flags
 
 from vcjax.errors import BadInput
+from vcjax.parallel import hosts
 from vcjax.training.assemble import task_of
 from vcjax.training.config import run_from
 from vcjax.training.loop import train
+
+UNFINISHED = 75  # "try again", as in sysexits.h: a signal ended the run, with a checkpoint; see launch/
 
 
 def main(arguments: list[str]) -> int:
     """Read the configuration, make its task, train; returns the exit code."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    if hosts.several() and hosts.CHILD not in os.environ:
+        return hosts.supervise([sys.executable, "-m", "vcjax.training", *arguments])
     try:
+        if hosts.several():
+            hosts.join()
         run = run_from(read_configuration(arguments))
         done = train(run, task_of(run))
     except BadInput as error:
@@ -25,7 +33,7 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{done} of {run.steps} steps are done: {run.out}")
-    return 0
+    return 0 if done == run.steps else UNFINISHED
 
 
 def read_configuration(arguments: list[str]):

@@ -3,24 +3,39 @@
 import dataclasses
 import importlib.util
 from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jax.sharding import Mesh
 
 from vcjax.composer import Composer
 from vcjax.conditions.base import MapCondition, VectorCondition
 from vcjax.conditions.catalogue import from_settings
 from vcjax.errors import BadInput
 from vcjax.loading import ModelConfig, load
+from vcjax.models.layout import Layout
+from vcjax.parallel.batches import share
+from vcjax.parallel.mesh import make_mesh
 from vcjax.settings import typed
 from vcjax.training.autoencoder import AutoencoderTask
 from vcjax.training.clip_pair import ClipTask
 from vcjax.training.config import Run
 from vcjax.training.diffusion import VECTOR_NETWORKS, DiffusionTask
+from vcjax.training.latents import kept_latents
+from vcjax.training.records_source import RecordSource
 from vcjax.training.sources import SpriteSource
 from vcjax.training.task import Task
 from vcjax.weights.networks import Networks, networks_from_settings, settings_of
 
 
-def task_of(run: Run) -> Task:
+def task_of(run: Run, mesh: Mesh | None = None, parts: Composer | None = None) -> Task:
     """The task of a run.
+
+    Args:
+        run: its configuration.
+        mesh: the devices that compute its loss; as the configuration says without it.
+        parts: the model with the networks that are held frozen; loaded as the configuration says without it.
 
     Raises:
         BadInput: an unknown task, a model that cannot be, a condition that it lacks, or missing parts.
@@ -29,7 +44,7 @@ def task_of(run: Run) -> Task:
         raise BadInput(f"config.task must be one of {', '.join(TASKS)}, not {run.task!r}")
     if run.sample_every and importlib.util.find_spec("av") is None:
         raise BadInput("config.sample_every needs the package av to write videos: install it or set it to 0")
-    parts = load(run.parts, dtype=run.dtype)
+    parts = load(run.parts, dtype=run.dtype) if parts is None else parts
     model: ModelConfig = typed(ModelConfig, run.model, "config.model")
     networks = networks_from_settings(model.networks).with_dtype(run.dtype)
     networks = dataclasses.replace(networks, unet=networks.unet.clone(rematerialised=run.rematerialised))
@@ -43,7 +58,7 @@ def task_of(run: Run) -> Task:
         shape=model.clip,
         defaults=model.defaults,
     )
-    return TASKS[run.task](run, composer)
+    return TASKS[run.task](run, composer, make_mesh(run.mesh) if mesh is None else mesh, parts.networks)
 
 
 def _check_parts(composer: Composer, parts: Networks, names: Iterable[str]) -> None:
@@ -59,26 +74,36 @@ def _check_parts(composer: Composer, parts: Networks, names: Iterable[str]) -> N
             )
 
 
-def _source(run: Run, composer: Composer) -> SpriteSource:
+def _source(
+    run: Run, composer: Composer, mesh: Mesh, moments: Callable[[], np.ndarray] | None = None
+) -> SpriteSource:
     if composer.shape.height != composer.shape.width:
         raise BadInput(
             f"config.model.clip must be square, as clips of the sprite world are, "
             f"not {composer.shape.height}x{composer.shape.width}"
         )
-    return SpriteSource(composer.shape, composer.tokenize, run.seed, run.fixed_clips)
+    return SpriteSource(composer.shape, composer.tokenize, run.seed, run.fixed_clips, moments, *share(mesh))
 
 
-def _autoencoder(run: Run, composer: Composer) -> Task:
-    return AutoencoderTask(composer.networks, _source(run, composer), composer.shape.fps)
+def _autoencoder(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
+    _check_clips_whole(run, mesh)
+    return AutoencoderTask(composer.networks, _source(run, composer, mesh), composer.shape.fps)
 
 
-def _clip(run: Run, composer: Composer) -> Task:
-    return ClipTask(composer.networks, _source(run, composer))
+def _clip(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
+    _check_clips_whole(run, mesh)
+    return ClipTask(composer.networks, _source(run, composer, mesh))
 
 
-def _diffusion(run: Run, composer: Composer) -> Task:
+def _check_clips_whole(run: Run, mesh: Mesh) -> None:
+    """Raise BadInput where the mesh would split clips in a task that does not."""
+    if mesh.shape["frames"] > 1:
+        raise BadInput(f"config.mesh.frames must be 1 for task {run.task}, which splits batches but no clips")
+
+
+def _diffusion(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
     known = composer.conditions
-    _check_parts(composer, load(run.parts).networks, DiffusionTask.frozen_parts(composer))
+    _check_parts(composer, parts, DiffusionTask.frozen_parts(composer))
     for index, stage in enumerate(run.stages):
         for name in (*stage.conditions, *stage.dropout.each):
             if name not in known:
@@ -93,15 +118,16 @@ def _diffusion(run: Run, composer: Composer) -> Task:
             raise BadInput(
                 f"config.model.conditions: {name} cannot be trained, since this model has no network that makes it"
             )
-        if isinstance(condition, MapCondition) and name not in SpriteSource.maps:
+        if not run.data and isinstance(condition, MapCondition) and name not in SpriteSource.maps:
             raise BadInput(
                 f"config.model.conditions: the sprite world does not tell {name!r}, only {', '.join(SpriteSource.maps)}"
             )
-    source = _source(run, composer)
-    return DiffusionTask(composer, source, run.weighting, zero_encoders=bool(run.start))
+    kept = partial(kept_latents, composer, run.fixed_clips, Path(run.out)) if run.fixed_clips else None
+    source = RecordSource(run, composer, *share(mesh)) if run.data else _source(run, composer, mesh, kept)
+    return DiffusionTask(composer, source, run.weighting, Layout(mesh), zero_encoders=bool(run.start))
 
 
-TASKS: dict[str, Callable[[Run, Composer], Task]] = {
+TASKS: dict[str, Callable[[Run, Composer, Mesh, Networks], Task]] = {
     "autoencoder": _autoencoder,
     "clip": _clip,
     "diffusion": _diffusion,

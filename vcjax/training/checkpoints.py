@@ -1,9 +1,11 @@
-"""Checkpoints: the whole state as one atomic item, written in the background; a half-written one is never seen."""
+"""Checkpoints: the whole state as one atomic item, written in the background; a half-written one is never seen.
+
+Every process writes its part, and any mesh can read what another wrote.
+"""
 
 from pathlib import Path
 from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -56,15 +58,13 @@ class Checkpoints:
 
         Args:
             step: of a whole checkpoint.
-            shapes: of the state, as `jax.eval_shape` gives them.
+            shapes: of the state, and where it shall lie, as `Plan.shapes_at` gives them.
 
         Raises:
             BadInput: the checkpoint does not fit, having been written with another configuration.
         """
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), shapes)
         try:
-            state: Any = self._manager.restore(step, args=ocp.args.StandardRestore(wanted))
+            state: Any = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
         except (ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise BadInput(

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from ml_collections import ConfigDict
 
 from vcjax.errors import BadInput
+from vcjax.parallel.mesh import MeshShape
+from vcjax.parallel.rules import RULES, check_rules
 from vcjax.settings import typed
 
 
@@ -99,6 +101,8 @@ class Run:
         model: configuration of the model, as in a model folder's config.json.
         parts: built-in model or model folder with the trained networks that the task holds frozen.
         out: folder of the run: configuration, checkpoints, metrics, samples.
+        data: folder of a prepared data set (`vcjax prepare`) to train from; where empty, the sprite world is.
+        workers: processes that read it ahead; where 0, threads do.
         stages: one behind the other.
         optimizer: of every stage, where the stage does not say otherwise.
         first_stage: index of the stage to begin with; above 0 needs `start`.
@@ -108,17 +112,24 @@ class Run:
         weighting: of the loss over timesteps: `plain`, or `min_snr` (arXiv 2303.09556, with gamma 5).
         dtype: compute type; parameters are float32.
         rematerialised: kinds of block, see `vcjax.models.unet.UNet`.
+        mesh: how the devices of all hosts lie.
+        rules: which parameters are split over the mesh, see `vcjax.parallel.rules`.
+        programs: folder to keep compiled steps in, and to start from without tracing them; machine code, see
+            `vcjax.parallel.stored`; none where empty.
         log_every: steps between lines of metrics.
         save_every: steps between checkpoints.
         keep: how many of the latest checkpoints are kept, beside the best.
         sample_every: steps between sample videos; 0 is never.
-        fixed_clips: so many clips of the world are seen, again and again, to be overfitted; 0 is all of it.
+        fixed_clips: so many clips of the sprite world are seen, again and again, and their latents encoded once; 0 is all
+            of it.
     """
 
     task: str
     model: Mapping[str, Any]
     parts: str = "tiny"
     out: str
+    data: str = ""
+    workers: int = 0
     stages: tuple[Stage, ...]
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     first_stage: int = 0
@@ -128,6 +139,9 @@ class Run:
     weighting: Literal["plain", "min_snr"] = "plain"
     dtype: Literal["float32", "bfloat16"] = "float32"
     rematerialised: tuple[Literal["residual", "spatial", "temporal"], ...] = ()
+    mesh: MeshShape = dataclasses.field(default_factory=MeshShape)
+    rules: tuple[Any, ...] = RULES
+    programs: str = ""
     log_every: int = 50
     save_every: int = 1000
     keep: int = 2
@@ -200,8 +214,11 @@ def _check_run(run: Run) -> None:
         raise BadInput(f"config.ema must be at least 0 and below 1, not {run.ema}")
     if not 0 <= run.seed < 2**32:
         raise BadInput(f"config.seed must be from 0 to {2**32 - 1}, not {run.seed}")
-    if run.fixed_clips < 0 or run.sample_every < 0:
-        raise BadInput("config.fixed_clips and config.sample_every must be 0 or more")
+    if min(run.fixed_clips, run.sample_every, run.workers) < 0:
+        raise BadInput("config.fixed_clips, config.sample_every and config.workers must be 0 or more")
+    if run.data and run.task != "diffusion":
+        raise BadInput(f"config.data is for task diffusion: {run.task} learns from the sprite world alone")
+    check_rules(run.rules, "config.rules")
     for name in ("log_every", "save_every", "keep"):
         if getattr(run, name) < 1:
             raise BadInput(f"config.{name} must be at least 1, not {getattr(run, name)}")

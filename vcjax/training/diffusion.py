@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Generator, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,15 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from vcjax.composer import Composer, encode_text
+from vcjax.composer import Composer, decode, encode_text
 from vcjax.conditions.base import MapCondition, VectorCondition
 from vcjax.conditions.preview import side_by_side
 from vcjax.diffusion.objective import Prediction, q_sample, signal_and_noise, target
 from vcjax.diffusion.schedule import Schedule
+from vcjax.models.layout import ALONE, Layout
 from vcjax.training.clip_pair import clip_pixels, middle_frame
 from vcjax.training.config import Dropout, Stage
 from vcjax.training.dropout import draw_kept, where_kept
-from vcjax.training.sources import Example, Picked, SpriteSource, captions
+from vcjax.training.sources import Example, Source
 from vcjax.training.task import Batch, Loss
 from vcjax.video.clip import Clip
 from vcjax.weights.networks import apply
@@ -36,17 +38,26 @@ class DiffusionTask:
         composer: the model; its parameters are those of the frozen networks.
         source: of the clips.
         weighting: of the loss over timesteps, `plain` or `min_snr`.
+        layout: how batches lie on several devices.
         zero_encoders: condition encoders begin with an output of zero, so that a trained model takes them on unchanged.
     """
 
     growing: tuple[str, ...] = ("stc",)
 
     def __init__(
-        self, composer: Composer, source: SpriteSource, weighting: str, *, zero_encoders: bool = False
+        self,
+        composer: Composer,
+        source: Source,
+        weighting: str,
+        layout: Layout = ALONE,
+        *,
+        zero_encoders: bool = False,
     ):
         self.composer = composer
         networks = composer.networks
         self._networks = dataclasses.replace(networks, stc=networks.stc.clone(zero=zero_encoders))
+        self._layout = layout
+        self._unet, self._stc = (net.clone(layout=layout) for net in (networks.unet, self._networks.stc))
         self._source = source
         self._weighting = weighting
         conditions = composer.conditions
@@ -74,7 +85,7 @@ class DiffusionTask:
         """Clips, and single images among them as the stage says."""
         return self._source.batches(stage, begin, first)
 
-    def loss(self, parameters: Tree, frozen: Tree, batch: Picked, key: PRNGKeyArray, stage: Stage) -> Loss:
+    def loss(self, parameters: Tree, frozen: Tree, batch: Batch, key: PRNGKeyArray, stage: Stage) -> Loss:
         """The weighted mean squared error of the UNet's answer (VideoComposer, section 3.1)."""
         keys = jax.random.split(key, 7)
         example = self._source.example(batch, keys[0])
@@ -89,7 +100,7 @@ class DiffusionTask:
         tokens, mask = self.tokens(parameters, frozen, example, kept, stage.dropout, keys[6])
         noisy = q_sample(clean, noise, t, schedule)
         options = {"temporal": frames > 1, "deterministic": False, "rngs": {"dropout": keys[5]}}
-        answer = apply(self._networks.unet, parameters["unet"], noisy, t, maps, tokens, mask, **options)
+        answer = apply(self._unet, parameters["unet"], noisy, t, maps, tokens, mask, **options)
 
         wanted = target(prediction, clean, noise, t, schedule)
         errors = jnp.square(answer - wanted).mean(tuple(range(1, clean.ndim)))
@@ -108,11 +119,14 @@ class DiffusionTask:
         index = np.zeros(1, np.int32)
         picked = self._source.pick("validation", index, shape.frames)
         example = self._source.example(picked, jax.random.key(0), split="validation")
-        real = np.asarray(((example.frames[0] + 1) * 127.5).round().astype(jnp.uint8))
-        maps: dict[str, Any] = {name: np.asarray(example.maps[name][0]) for name in self._maps}
-        (text,) = captions("validation", index)
+        if example.frames is None:
+            real = decode(self._networks.autoencoder, frozen["autoencoder"], example.posterior.mean[0])
+        else:
+            real = ((example.frames[0] + 1) * 127.5).round().astype(jnp.uint8)
+        maps: dict[str, Any] = {n: np.asarray(m[0]) for n, m in example.maps.items() if n in self._maps}
+        (text,) = self._source.captions("validation", index)
         columns = {
-            "real": real,
+            "real": np.asarray(real),
             **composer.preview(maps, shape),
             "text": composer(text=text).frames,
             "text and maps": composer(text=text, **maps).frames,
@@ -121,26 +135,28 @@ class DiffusionTask:
 
     def _encode(self, frozen: Tree, example: Example, key: PRNGKeyArray) -> Float[Array, "B F h w c"]:
         """Latents drawn from the posterior of each frame."""
-        images = example.frames.reshape(-1, *example.frames.shape[2:])
-        posterior = apply(self._networks.autoencoder, frozen["autoencoder"], images, method="encode")
-        latents = posterior.sample(key)
-        return latents.reshape(*example.frames.shape[:2], *latents.shape[1:])
+        if example.posterior is not None:
+            return example.posterior.sample(key)
+        batch, frames = example.extent
+        layout = self._layout.suited(batch, frames)
+        encode = layout.each_image(partial(apply, self._networks.autoencoder, method="encode"))
+        posterior = encode(frozen["autoencoder"], layout.merged(example.frames))
+        return jax.tree.map(partial(layout.apart, batch=batch), posterior).sample(key)
 
     def maps(
         self, parameters: Tree, example: Example, kept: Mapping[str, Bool[Array, "B"]], key: PRNGKeyArray
     ) -> Float[Array, "B F h w m"]:
         """The encodings of the maps that each sample keeps, added; a dropped one leaves no trace."""
-        stc, factor = self._networks.stc, self._networks.autoencoder.factor
-        count, frames, height, width = example.frames.shape[:4]
-        latent = (height // factor, width // factor)
-        total = jnp.zeros((count, frames, *latent, stc.features))
+        stc, factor, shape = self._networks.stc, self._networks.autoencoder.factor, self.composer.shape
+        latent = (shape.height // factor, shape.width // factor)
+        total = jnp.zeros((*example.extent, *latent, stc.features))
         for i, name in enumerate(name for name in kept if name in self._maps):
             condition = example.maps[name]
-            size = (*condition.shape[:2], *self._maps[name].size(self.composer.shape), condition.shape[-1])
+            size = (*condition.shape[:2], *self._maps[name].size(shape), condition.shape[-1])
             if condition.shape != size:
                 condition = jax.image.resize(condition, size, "bilinear")
             options = {"deterministic": False, "rngs": {"dropout": jax.random.fold_in(key, i)}}
-            encoded = apply(stc, parameters["stc"][name], condition, latent, **options)
+            encoded = apply(self._stc, parameters["stc"][name], condition, latent, **options)
             total += where_kept(kept[name], encoded, 0.0)
         return total
 
@@ -182,11 +198,14 @@ class DiffusionTask:
 
     def _vector(self, name: str, frozen: Tree, example: Example) -> Float[Array, "B E"]:
         """The vector of a condition, of the clip's middle frame."""
+        if name in example.vectors:
+            return example.vectors[name]
         network = getattr(self._networks, VECTOR_NETWORKS[name])
+        layout = self._layout.suited(*example.extent)
         frames = middle_frame(example.frames)
         size = (frames.shape[0], network.size, network.size, 3)
         frames = frames if frames.shape == size else jax.image.resize(frames, size, "bicubic")
-        return apply(network, frozen[VECTOR_NETWORKS[name]], clip_pixels(frames))
+        return layout.each_clip(partial(apply, network))(frozen[VECTOR_NETWORKS[name]], clip_pixels(frames))
 
 
 def snr_weights(schedule: Schedule, prediction: Prediction, t: Int[Array, "B"]) -> Float[Array, "B"]:

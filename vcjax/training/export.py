@@ -11,6 +11,7 @@ import numpy as np
 from vcjax.errors import BadInput
 from vcjax.files import replacing
 from vcjax.loading import folder_of
+from vcjax.parallel.mesh import one_device
 from vcjax.training.assemble import task_of
 from vcjax.training.checkpoints import Checkpoints
 from vcjax.training.config import Run
@@ -45,8 +46,8 @@ def export(run_folder: Path, out: Path, *, step: int | None = None, dtype: str =
     """
     if dtype not in TYPES:
         raise BadInput(f"dtype must be one of {', '.join(TYPES)}, not {dtype!r}")
-    run = read_record(run_folder)
-    planned = plan(run, task_of(run))
+    run, mesh = read_record(run_folder), one_device()
+    planned = plan(run, task_of(run, mesh), mesh)
     with Checkpoints(run_folder / "checkpoints", run.keep) as checkpoints:
         if not checkpoints.steps:
             raise BadInput(f"{run_folder} has no checkpoint yet")

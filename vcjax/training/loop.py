@@ -1,7 +1,7 @@
 """The training loop: state, data, checkpoint, stages, steps. A batch becomes a loss in `Task.loss`, inside `step`."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import jax
 
 from vcjax.errors import BadInput
 from vcjax.loading import folder_of
+from vcjax.parallel import hosts
 from vcjax.parallel.compilation import enable_cache
 from vcjax.training.checkpoints import Checkpoints
 from vcjax.training.config import Run
@@ -25,7 +26,7 @@ from vcjax.weights.trees import Tree, first_difference, flatten
 def train(run: Run, task: Task) -> int:
     """Train through all stages, going on from the last checkpoint of the run's folder if there is one.
 
-    SIGTERM and SIGINT end the run after the step in flight, with a checkpoint.
+    SIGTERM and SIGINT end the run after the step in flight, with a checkpoint; SIGTERM to one host ends all of them.
 
     Returns:
         How many steps are done, of `run.steps`.
@@ -38,32 +39,35 @@ def train(run: Run, task: Task) -> int:
     out, planned = Path(run.out), plan(run, task)
     record(run, out)
     with (
+        hosts.ending_together(),
         Checkpoints(out / "checkpoints", run.keep) as checkpoints,
         Watch(run, out) as watch,
-        stopping() as stop,
+        stopping() as told_to_stop,
     ):
+        stop = False
         state, done = first_state(planned, task, checkpoints)
         watch.last_good = checkpoints.latest
-        frozen = task.frozen()
+        frozen = planned.frozen(task.frozen())
         first = run.stage_of(done)
         for index in range(first, len(run.stages)):
             stage, begin, end = run.stages[index], run.begin_of(index), run.begin_of(index + 1)
             if index > first:
-                state = state.enter_stage(planned.transforms[index])
+                state = planned.enter_stage(state, index)
             step = make_step(task, planned, index)
             with closing(task.batches(stage, begin, done)) as batches:
                 while done < end and not stop:
                     with watch.waiting():
-                        batch = next(batches)
+                        batch = planned.batch(next(batches), images=stage.is_on_images(done - begin))
                     watch.count_operations(step, state, frozen, batch)
                     state, metrics = step(state, frozen, batch)
                     done += 1
+                    stop = told_to_stop(done)
                     watch.step(done, stage, batch, metrics)
                     if done % run.save_every == 0 or done == end or stop:
                         checkpoints.save(done, state, watch.settle())
                         watch.last_good = done
                     if run.sample_every and done % run.sample_every == 0:
-                        watch.show(done, task.samples(state.average, frozen))
+                        watch.show(done, task, state.average, frozen)
     return done
 
 
@@ -83,7 +87,7 @@ def first_state(planned: Plan, task: Task, checkpoints: Checkpoints) -> tuple[Tr
     if run.start:
         parameters = _started(run.start, parameters, task.growing)
     done = run.begin_of(run.first_stage)
-    return TrainState.begin(parameters, planned.transforms[run.first_stage], done), done
+    return planned.begin(parameters, done), done
 
 
 def _started(start: str, fresh: Tree, growing: tuple[str, ...]) -> Tree:
@@ -103,8 +107,11 @@ def _started(start: str, fresh: Tree, growing: tuple[str, ...]) -> Tree:
 
 
 @contextmanager
-def stopping() -> Iterator[list[int]]:
-    """A list that is empty until SIGTERM or SIGINT comes; a second SIGINT interrupts at once."""
+def stopping() -> Iterator[Callable[[int], bool]]:
+    """Tells after each step whether SIGTERM or SIGINT has come; a second SIGINT interrupts at once."""
+    if jax.process_count() > 1:  # JAX listens, and makes all stop after the same step
+        yield hosts.told_to_stop
+        return
     received: list[int] = []
 
     def take(number: int, _: object) -> None:
@@ -114,7 +121,7 @@ def stopping() -> Iterator[list[int]]:
 
     before = {number: signal.signal(number, take) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield received
+        yield lambda _: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -6,6 +6,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.files import replacing
 from vcjax.training.config import Run, run_from
@@ -31,8 +33,9 @@ def record(run: Run, folder: Path) -> None:
             )
         if changed:
             warnings.warn(f"{folder} goes on with other {', '.join(changed)}", VcjaxWarning, stacklevel=2)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+    if jax.process_index() == 0:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
 
 
 def read_record(folder: Path) -> Run:

@@ -1,11 +1,12 @@
 """Where training clips come from: the sprite world, rendered on the device inside the step."""
 
+import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,9 @@ from jaxtyping import Array, PRNGKeyArray
 
 from vcjax.conditions.base import ClipShape
 from vcjax.data import sprites
+from vcjax.errors import BadInput
 from vcjax.training.config import Stage
+from vcjax.training.latents import posterior_of
 from vcjax.training.masks import random_mask
 
 AHEAD = 4  # batches that are made beside the training
@@ -29,12 +32,14 @@ class Picked:
     Attributes:
         indices: of the clips in their split, `[B]`.
         ids: token ids of their captions, `[B, T]`.
+        moments: of their latents where these are kept, as in `vcjax.training.latents`; else None.
         frames: how many each clip has.
     """
 
     indices: Any
     ids: Any
-    frames: int = struct.field(pytree_node=False)
+    moments: Any = None
+    frames: int = struct.field(pytree_node=False, default=1)
 
 
 @struct.dataclass
@@ -46,12 +51,44 @@ class Example:
         ids: token ids of the captions, `[B, T]`.
         maps: map conditions by name, `[B, F or 1, H, W, C]`.
         objects: where something other than the background is seen, 0 or 1, `[B, F, H, W, 1]`.
+        posterior: of the latents, `[B, F, h, w, c]`, where they have been encoded before; else None.
+        vectors: vector conditions by name, `[B, E]`, where they have been extracted before.
+
+    Of clips from files there are no frames and objects, but posterior and vectors.
     """
 
     frames: Any
     ids: Any
     maps: dict[str, Any]
     objects: Any
+    posterior: Any = None
+    vectors: dict[str, Any] = struct.field(default_factory=dict)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """How many clips, and frames of each."""
+        return (self.posterior.mean if self.frames is None else self.frames).shape[:2]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where the diffusion task takes its clips from."""
+
+    def batches(self, stage: Stage, begin: int, first: int) -> Generator[Any, None, None]:
+        """Batches of the stage that began at step `begin`, from step `first` on, without end."""
+        ...
+
+    def pick(self, split: str, indices: np.ndarray, frames: int) -> Any:
+        """A batch of these clips of a split."""
+        ...
+
+    def captions(self, split: str, indices: np.ndarray) -> list[str]:
+        """Captions of these clips of a split."""
+        ...
+
+    def example(self, picked: Any, key: PRNGKeyArray, split: str = "train") -> Example:
+        """A batch on the device; pure and traceable."""
+        ...
 
 
 class SpriteSource:
@@ -62,15 +99,30 @@ class SpriteSource:
         tokenize: captions to ids.
         seed: of the choice of clips.
         fixed: so many clips are seen, again and again; 0 is all of the training split.
+        moments: gives the kept latents of the fixed clips, `[fixed, F, h, w, 2*c]`; without it they are encoded in each
+            step.
+        process_index: which share of each batch is made here.
+        process_count: how many shares there are.
     """
 
     maps = ("image", "single_sketch", "motion", "depth", "mask", "sketch")  # the conditions that it tells
 
-    def __init__(self, shape: ClipShape, tokenize: Callable[[str], np.ndarray], seed: int, fixed: int = 0):
+    def __init__(
+        self,
+        shape: ClipShape,
+        tokenize: Callable[[str], np.ndarray],
+        seed: int,
+        fixed: int = 0,
+        moments: Callable[[], np.ndarray] | None = None,
+        process_index: int = 0,
+        process_count: int = 1,
+    ):
         self._shape = shape
         self._tokenize = tokenize
         self._seed = seed
         self._fixed = fixed
+        self._moments = moments
+        self._process_index, self._process_count = process_index, process_count
 
     def batches(self, stage: Stage, begin: int, first: int) -> Generator[Picked, None, None]:
         """Batches of the stage that began at step `begin`, from step `first` on, made ahead by a thread."""
@@ -83,17 +135,39 @@ class SpriteSource:
         return _ahead(batch, first)
 
     def batch(self, step: int, count: int, frames: int) -> Picked:
-        """The batch of a step: a function of seed and step alone."""
-        rng = np.random.default_rng((self._seed, step))
-        indices = rng.integers(0, CLIPS, count, np.int32)
+        """This process's share of the batch of a step, which is a function of seed and step alone."""
+        if count % self._process_count:
+            raise BadInput(
+                f"a batch of {count} must be a multiple of the {self._process_count} processes that share it"
+            )
         if self._fixed:
-            indices = (np.int32(step * count) + np.arange(count, dtype=np.int32)) % np.int32(self._fixed)
-        return self.pick("train", indices, frames)
+            indices = self._in_turn(np.arange(step * count, (step + 1) * count))
+        else:
+            indices = np.random.default_rng((self._seed, step)).integers(0, CLIPS, count, np.int32)
+        indices = np.split(indices, self._process_count)[self._process_index]
+        picked = self.pick("train", indices, frames)
+        if self._kept is None:
+            return picked
+        return dataclasses.replace(picked, moments=self._kept[indices, :frames])
+
+    def _in_turn(self, places: np.ndarray) -> np.ndarray:
+        """The fixed clips at these places of an endless row, in which all are seen once before any is seen again."""
+        rounds, within = np.divmod(places, self._fixed)
+        orders = {n: np.random.default_rng((self._seed, n)).permutation(self._fixed) for n in set(rounds)}
+        return np.array([orders[n][i] for n, i in zip(rounds, within, strict=True)], np.int32)
+
+    @cached_property
+    def _kept(self) -> np.ndarray | None:
+        return self._moments and self._moments()
 
     def pick(self, split: str, indices: np.ndarray, frames: int) -> Picked:
         """These clips of a split, with their captions."""
         ids = np.stack([self._tokenize(caption) for caption in captions(split, indices)])
         return Picked(indices=indices, ids=ids, frames=frames)
+
+    def captions(self, split: str, indices: np.ndarray) -> list[str]:
+        """Captions of these clips of a split."""
+        return captions(split, indices)
 
     def example(self, picked: Picked, key: PRNGKeyArray, split: str = "train") -> Example:
         """Render a batch; pure and traceable. What is not used of it is not computed."""
@@ -111,7 +185,8 @@ class SpriteSource:
             "sketch": clips.outline,
         }
         objects = (clips.ids > 0)[..., None].astype(jnp.float32)
-        return Example(frames=frames, ids=picked.ids, maps=maps, objects=objects)
+        kept = None if picked.moments is None else posterior_of(picked.moments)
+        return Example(frames=frames, ids=picked.ids, maps=maps, objects=objects, posterior=kept)
 
 
 def captions(split: str, indices: np.ndarray) -> list[str]:

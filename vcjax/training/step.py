@@ -1,6 +1,7 @@
 """One training step: batch in, loss, gradient, update, average out; one compiled function, its state donated."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,6 +10,8 @@ import optax
 from jax import lax
 
 from vcjax.parallel import compilation
+from vcjax.parallel.mesh import replicated
+from vcjax.parallel.stored import Stored
 from vcjax.training.config import Stage
 from vcjax.training.optimizer import make_schedule
 from vcjax.training.plan import Plan
@@ -16,7 +19,7 @@ from vcjax.training.state import TrainState, averaged
 from vcjax.training.task import Batch, Loss, Task
 from vcjax.weights.trees import Tree
 
-Step = compilation.jit  # (TrainState, frozen, Batch) -> (TrainState, metrics)
+Step = Stored  # (TrainState, frozen, Batch) -> (TrainState, metrics)
 
 
 def make_step(task: Task, planned: Plan, index: int) -> Step:
@@ -54,7 +57,10 @@ def make_step(task: Task, planned: Plan, index: int) -> Step:
         }
         return after, metrics
 
-    return compilation.jit(step, compilation.TRAINING_OPTIONS, donate_argnums=0)
+    shardings = (planned.state_shardings(index), replicated(planned.mesh))
+    jitted = compilation.jit(step, compilation.TRAINING_OPTIONS, donate_argnums=0, out_shardings=shardings)
+    folder = Path(run.programs) if run.programs else None
+    return Stored(jitted, folder, name=f"stage_{index}", configuration=repr(run))
 
 
 def loss_and_gradient(

@@ -46,7 +46,8 @@ class Task(Protocol):
     def batches(self, stage: Stage, begin: int, first: int) -> Generator[Batch, None, None]:
         """Batches of the stage that began at step `begin`, from step `first` of the run on, without end.
 
-        Each is a function of seed and step alone.
+        Each is a function of seed and step alone. Of several processes each gives its share of it, see
+        `vcjax.parallel.batches.share`.
         """
         ...
 

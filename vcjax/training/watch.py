@@ -1,6 +1,7 @@
 """Watching a run: a line of metrics in jsonl and TensorBoard, a progress bar, samples, and a halt at what is not finite.
 
-Metrics are fetched one step late, when the device has long gone on to the next, so that nobody waits for them.
+Metrics are fetched one step late, when the device has long gone on to the next, so that nobody waits for them. Of several
+processes all look, so that all stop at the same step, and the first one writes.
 """
 
 import contextlib
@@ -16,12 +17,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from vcjax.parallel.flops import count
+from vcjax.parallel.mesh import gathered
 from vcjax.parallel.rate import matrix_rate
 from vcjax.training.config import Run, Stage
 from vcjax.training.step import Step
-from vcjax.training.task import Batch, sample_count
-from vcjax.video.clip import Clip
+from vcjax.training.task import Batch, Task, sample_count
+from vcjax.weights.trees import Tree
 
 METRICS = "metrics.jsonl"
 SAMPLES = "samples"
@@ -42,22 +43,25 @@ class Watch:
         self._pending: tuple[Any, ...] | None = None
         self._since_save: list[float] = []
         self._flops: dict[Any, float] = {}
+        self._writes = jax.process_index() == 0
         self.last_good: int | None = None  # step of the last whole checkpoint
 
     def __enter__(self) -> "Watch":
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._rate = matrix_rate(self._run.dtype)
-        self._file = (self._folder / METRICS).open("a", buffering=1)
-        self._board = _tensorboard(self._folder)
-        self._bar = _bar(self._run.steps)
         self._reset()
+        if self._writes:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._rate = matrix_rate(self._run.dtype) * jax.device_count()
+            self._file = (self._folder / METRICS).open("a", buffering=1)
+            self._board = _tensorboard(self._folder)
+            self._bar = _bar(self._run.steps)
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._file.close()
-        self._bar.stop()
-        if self._board:
-            self._board.close()
+        if self._writes:
+            self._file.close()
+            self._bar.stop()
+            if self._board:
+                self._board.close()
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -70,7 +74,7 @@ class Watch:
         """Count the operations of a step on a batch of this shape, the last of its inputs, when it first comes."""
         shape = _shape_of(inputs[-1])
         if shape not in self._flops:
-            self._flops[shape] = count(step.trace(*inputs))
+            self._flops[shape] = step.operations(*inputs)
             self._reset()  # what has been timed was compilation
 
     def step(self, number: int, stage: Stage, batch: Batch, metrics: dict[str, Any]) -> None:
@@ -89,10 +93,12 @@ class Watch:
         self._since_save.clear()
         return mean
 
-    def show(self, number: int, videos: Mapping[str, Clip]) -> None:
-        """Write sample videos of a step."""
-        for name, clip in videos.items():
-            clip.save(self._folder / SAMPLES / f"{number:08d}_{name}.mp4")
+    def show(self, number: int, task: Task, average: Tree, frozen: Tree) -> None:
+        """Write sample videos of a step; one device makes them."""
+        average, frozen = gathered((average, frozen))
+        if self._writes:
+            for name, clip in task.samples(average, frozen).items():
+                clip.save(self._folder / SAMPLES / f"{number:08d}_{name}.mp4")
 
     def _look(self) -> None:
         if self._pending is None:
@@ -109,9 +115,12 @@ class Watch:
         for name, total in values["sums"].items():
             self._sums[name] += float(total)
             self._counts[name] += float(values["counts"][name])
-        self._bar.update(number, loss)
+        if self._writes:
+            self._bar.update(number, loss)
         if number % self._run.log_every == 0 or number == self._run.steps:
-            self._write(number, stage, values)
+            if self._writes:
+                self._write(number, stage, values)
+            self._reset()
 
     def _check_finite(self, number: int, values: Mapping[str, Any]) -> None:
         for name in ("loss", "gradient_norm"):
@@ -144,7 +153,6 @@ class Watch:
             for name, value in line.items():
                 if not isinstance(value, str) and name != "step":
                     self._board.add_scalar(name, value, number)
-        self._reset()
 
     def _reset(self) -> None:
         self._losses: list[float] = []

@@ -67,7 +67,7 @@ def read_component(
     *,
     prefixes: tuple[str, ...] = ("",),
     dtype: Any = None,
-    place: Callable[[np.ndarray], Any] = jax.numpy.asarray,
+    place: Callable[[np.ndarray], Any] = jax.device_put,
 ) -> Tree:
     """Parameters of one component, as a tree of arrays on the device.
 

@@ -193,7 +193,7 @@ def networks_from_settings(settings: Mapping[str, Any]) -> Networks:
     for name in settings:
         if name not in families:
             raise BadInput(f"unknown component {name!r}: a model is made of {', '.join(families)}")
-    own = {"parent", "name"}
+    own = {"parent", "name", "layout"}
     chosen: dict[str, Any] = {
         name: typed(families[name], fields, f"component {name}", leave_out=own)
         for name, fields in settings.items()
@@ -203,7 +203,7 @@ def networks_from_settings(settings: Mapping[str, Any]) -> Networks:
 
 def settings_of(networks: Networks) -> dict[str, dict[str, Any]]:
     """The inverse of `networks_from_settings`, without what only this run decides (compute type and the like)."""
-    run = {"parent", "name", "dtype", "attention", "rematerialised"}
+    run = {"parent", "name", "dtype", "attention", "rematerialised", "layout"}
     return {
         name: {f.name: getattr(module, f.name) for f in dataclasses.fields(module) if f.name not in run}
         for name, module in _modules(networks).items()

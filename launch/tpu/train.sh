@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Trains on a slice of a TPU pod: asks for it, sets it up, trains, asks again where it was taken away, and gives it back.
+#
+#   gcloud auth login && gcloud config set project PROJECT
+#   TYPE=v5p-128 ZONE=us-east5-a BUCKET=my-runs launch/tpu/train.sh configs/videocomposer.py --config.mesh.fsdp=16
+#   TYPE=... ZONE=... BUCKET=... DRY_RUN=1 launch/tpu/train.sh configs/videocomposer.py     # prints the commands instead
+#
+# TYPE      of the slice as gcloud names it; its number is of cores for v5p (two a chip), of chips for v5litepod and v6e
+# ZONE      where it is
+# BUCKET    of Cloud Storage, mounted as runs/ on every host: configuration, checkpoints and metrics lie there
+# NAME      of the slice (vcjax)
+# SPOT      empty for chips that are not taken away; else for cheap ones that may be (1)
+#
+# Run it where it can stay (a small machine, tmux). Preemption: each host gets SIGTERM, all stop behind the same step with
+# a checkpoint; this script sees that the slice is gone, asks for another and goes on from there. So it does when it is
+# itself started again. The committed state of the checkout is what is trained with.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+if [ $# -lt 1 ] || [ -z "${TYPE:-}" ] || [ -z "${ZONE:-}" ] || [ -z "${BUCKET:-}" ]; then
+    echo "usage: TYPE=v5p-128 ZONE=... BUCKET=... launch/tpu/train.sh CONFIG [--config.KEY=VALUE ...]" >&2
+    exit 2
+fi
+config=$1
+shift
+name=${NAME:-vcjax}
+spot=${SPOT-1}
+case $TYPE in
+    v5litepod-*) runtime=v2-alpha-tpuv5-lite ;;
+    v5p-*) runtime=v2-alpha-tpuv5 ;;
+    v6e-*) runtime=v2-alpha-tpuv6e ;;
+    *) echo "TYPE must begin with v5litepod-, v5p- or v6e-, not $TYPE" >&2 && exit 2 ;;
+esac
+
+run() { # a command, or its text where nothing is to be done
+    if [ -n "${DRY_RUN:-}" ]; then printf '%q ' "$@" && echo; else "$@"; fi
+}
+slices() { local verb=$1; shift; run gcloud compute tpus queued-resources "$verb" "$name" --zone="$ZONE" "$@"; }
+on() { run gcloud compute tpus tpu-vm ssh "$name" --zone="$ZONE" --worker="$1" --command="$2"; }
+state() { slices describe --format='value(state.state)' 2>/dev/null || echo NONE; }
+
+slice() { # wait for it, after asking for it where there is none
+    if [ -n "${DRY_RUN:-}" ]; then create && return; fi
+    while true; do
+        case $(state) in
+            ACTIVE) return ;;
+            NONE) create ;;
+            FAILED | SUSPENDED) slices delete --quiet --force ;; # what is left of one that was taken away
+            *) sleep 60 ;;
+        esac
+    done
+}
+create() {
+    slices create --node-id="$name" --accelerator-type="$TYPE" --runtime-version="$runtime" ${spot:+--spot}
+}
+
+repository=https://packages.cloud.google.com/apt
+setup="
+    set -e
+    which gcsfuse > /dev/null || {
+        curl --silent $repository/doc/apt-key.gpg | sudo tee /usr/share/keyrings/cloud.google.asc > /dev/null
+        echo deb [signed-by=/usr/share/keyrings/cloud.google.asc] $repository gcsfuse-\$(lsb_release -cs) main |
+            sudo tee /etc/apt/sources.list.d/gcsfuse.list
+        sudo apt-get update && sudo apt-get install --yes gcsfuse
+    }
+    mkdir -p vcjax/runs && cd vcjax && tar --extract --gzip --file ../vcjax.tgz
+    mountpoint --quiet runs || gcsfuse --implicit-dirs $BUCKET runs
+    python3 -m pip install --user --quiet uv
+    [ -d .venv ] || ~/.local/bin/uv venv --python 3.12 .venv
+    ~/.local/bin/uv pip install --quiet --editable '.[tpu]'
+"
+# How it ended is left on the host: gcloud does not tell the code of each.
+train="cd vcjax; rm -f code; VCJAX_HOSTS=auto .venv/bin/vcjax train --config=$(printf '%q ' "$config" "$@"); echo \$? > code"
+
+run git archive --output=vcjax.tgz HEAD
+while true; do
+    slice
+    if run gcloud compute tpus tpu-vm scp vcjax.tgz "$name:" --zone="$ZONE" --worker=all && on all "$setup"; then
+        on all "$train" || true
+        code=$(on 0 "cat vcjax/code" || echo lost)
+    else
+        code=lost
+    fi
+    if [ -n "${DRY_RUN:-}" ]; then echo "$code" && code=0; fi
+    case $code in
+        0) slices delete --quiet --force && exit 0 ;;
+        1 | 2) echo "the run stopped with code $code; the slice $name is still there" >&2 && exit "$code" ;;
+        *) sleep 60 ;; # preempted, or a host was lost: it goes on from the last checkpoint
+    esac
+done
