@@ -55,7 +55,7 @@ def test_fifty_guided_steps_end_where_the_original_ends():
             return NETWORKS.unet.apply({"params": parameters}, z, t, maps, tokens, mask)
 
         steps = ddim_steps(Schedule(), 50, prediction="epsilon")
-        return sample(guided(denoise, GUIDANCE), z, steps, jax.random.key(0))
+        return sample(guided(denoise, GUIDANCE), z, steps, jax.random.split(jax.random.key(0), 1))
 
     assert timesteps(Schedule(), 50)[[0, -1]].tolist() == [981, 1]
     end = trajectory(trees["unet"], z)
