@@ -11,6 +11,7 @@ the same loss is given its inputs ready-made.
 
 import argparse
 import dataclasses
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,10 @@ from vcjax.training.step import make_step
 KINDS = ("residual", "spatial", "temporal")
 REPEATS = {"tiny": 5, "full": 1}
 BATCHES = {"tiny": 16, "full": 1}
+FIXED = {
+    "tiny": 64,
+    "full": 0,
+}  # clips whose latents are kept, as the sprites' recipe does; the released one encodes
 COLUMNS = (
     "size",
     "rematerialised",
@@ -107,6 +112,8 @@ def configured(size: str, rematerialised: tuple[str, ...]) -> Run:
     config.stages = (config.stages[1],)
     config.stages[0].batch = BATCHES[size]
     config.rematerialised = rematerialised
+    config.fixed_clips = FIXED[size]
+    config.out = tempfile.mkdtemp(prefix="vcjax-train-")  # for kept latents
     run = run_from(config)
     if size == "tiny":
         return run

@@ -20,7 +20,7 @@ from vcjax.weights.trees import Tree, flatten
 AT_ONCE = 8  # clips
 
 
-def kept_latents(composer: Composer, count: int, folder: Path) -> Float16[np.ndarray, "N F h w 2*c"]:
+def kept_latents(composer: Composer, count: int, folder: Path) -> Float16[np.ndarray, "N F h w m"]:
     """Means and deviations of the latents of the training split's first clips, read as they are needed.
 
     They are encoded at the first call and read from the folder at the next ones, as long as the autoencoder's weights, the
@@ -35,8 +35,9 @@ def kept_latents(composer: Composer, count: int, folder: Path) -> Float16[np.nda
     path = folder / f"latents-{_digest(parameters, composer, count)}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        encode = compilation.jit(_encoder(composer))
-        shape = jax.eval_shape(encode, parameters, np.arange(count, dtype=np.int32)).shape
+        encoder = _encoder(composer)
+        encode = compilation.jit(encoder)
+        shape = jax.eval_shape(encoder, parameters, np.arange(count, dtype=np.int32)).shape
         with replacing(path) as unfinished:
             kept = np.lib.format.open_memmap(unfinished, "w+", np.float16, shape)
             for first in range(0, count, AT_ONCE):
@@ -48,16 +49,16 @@ def kept_latents(composer: Composer, count: int, folder: Path) -> Float16[np.nda
     return np.load(path, mmap_mode="r")
 
 
-def posterior_of(moments: Float16[Array, "B F h w 2*c"]) -> Posterior:
+def posterior_of(moments: Float16[Array, "B F h w m"]) -> Posterior:
     """What latents are drawn from, of what was kept."""
     mean, deviation = jnp.split(moments.astype(jnp.float32), 2, -1)
     return Posterior(mean=mean, deviation=deviation)
 
 
-def _encoder(composer: Composer) -> Callable[[Tree, Int[Array, "B"]], Float16[Array, "B F h w 2*c"]]:
+def _encoder(composer: Composer) -> Callable[[Tree, Int[Array, "B"]], Float16[Array, "B F h w m"]]:
     autoencoder, shape = composer.networks.autoencoder, composer.shape
 
-    def encode(parameters: Tree, indices: Int[Array, "B"]) -> Float16[Array, "B F h w 2*c"]:
+    def encode(parameters: Tree, indices: Int[Array, "B"]) -> Float16[Array, "B F h w m"]:
         frames = sprites.batch("train", indices, frames=shape.frames, size=shape.height).frames
         images = frames.reshape(-1, *frames.shape[2:]).astype(jnp.float32) / 127.5 - 1
         answer = apply(autoencoder, parameters, images, method="encode")
