@@ -4,8 +4,8 @@
 
 It needs the autoencoder and the CLIP pair of `configs/pretrain`, which the package holds already.
 
-It has not been run to its end yet. At the 3.3 clips a second of stage two on two cores (`python -m benchmarks.train`) that
-is the better part of a day; no figure of the result is known.
+It has not been run to its end yet. At the 5 clips a second of stage two on two cores (`python -m benchmarks.train`) that
+is half a day; no figure of the result is known.
 """
 
 from ml_collections import ConfigDict
