@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 
 from vcjax.errors import BadInput
-from vcjax.evaluation.cases import GIVERS, OWN, REPAINTED, STROKED, TURNED
+from vcjax.evaluation.cases import CONDITIONS, OWN, REPAINTED, STROKED, TURNED
 
 STILLS, MOVING = ("image", "single_sketch"), ("motion", "depth", "sketch")
 MAPS = ("image", "single_sketch", "motion", "depth", "mask", "sketch")
@@ -112,11 +112,10 @@ def chosen(groups: tuple[str, ...], known: tuple[str, ...]) -> list[Setting]:
     for group in groups:
         if group not in GROUPS:
             raise BadInput(f"there is no group {group!r} of settings: there are {', '.join(GROUPS)}")
-    needs = {"strokes": "motion"}
     possible = {
         name: setting
         for name, setting in SETTINGS.items()
-        if all(needs.get(giver, giver) in known for giver, _ in setting.given)
+        if all(CONDITIONS.get(giver, giver) in known for giver, _ in setting.given)
     }
     wanted = [setting for setting in possible.values() if setting.group in groups]
     if not wanted:
@@ -125,6 +124,3 @@ def chosen(groups: tuple[str, ...], known: tuple[str, ...]) -> list[Setting]:
         )
     compared = {name for s in wanted for name in (s.none, *(other for _, other in s.alone))}
     return [s for s in possible.values() if s in wanted or s.name in compared]
-
-
-assert all(giver in GIVERS for setting in SETTINGS.values() for giver, _ in setting.given)
