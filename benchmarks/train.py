@@ -117,7 +117,13 @@ def configured(size: str, rematerialised: tuple[str, ...]) -> Run:
     run = run_from(config)
     if size == "tiny":
         return run
-    unet = {"width": 320, "multipliers": (1, 2), "attention_levels": (0, 1), "latent_channels": 8}
+    unet = {
+        "width": 320,
+        "multipliers": (1, 2),
+        "blocks": 1,
+        "attention_levels": (0, 1),
+        "latent_channels": 8,
+    }
     networks = {**run.model["networks"], "unet": unet}
     clip = {"frames": 16, "height": 256, "width": 256, "fps": 8.0}
     return dataclasses.replace(run, model={**run.model, "networks": networks, "clip": clip})

@@ -21,6 +21,7 @@ from vcjax.diffusion.objective import Prediction
 from vcjax.diffusion.schedule import Schedule
 from vcjax.errors import BadInput
 from vcjax.models.autoencoder import Autoencoder
+from vcjax.models.clip import TextProjection
 from vcjax.models.layout import ALONE, Layout
 from vcjax.models.unet import UNet
 from vcjax.parallel import compilation
@@ -291,7 +292,17 @@ class Composer:
             encode = self.programs(encode_text)
             return np.asarray(encode(self.networks.text, self.parameters("text"), ids[None])[0])
 
-        return {"tokenizer": self.tokenize, "text": text, **extractors(self.networks, self.parameters)}
+        functions = {"tokenizer": self.tokenize, "text": text, **extractors(self.networks, self.parameters)}
+        if self.networks.pair is not None:
+            functions["pair"] = partial(self._of_pair, self.networks.pair)
+        return functions
+
+    def _of_pair(self, pair: TextProjection, ids: np.ndarray) -> np.ndarray:
+        """The embedding of a text in the space of CLIP's pictures, not normalised."""
+        hidden = self.functions["text"](ids)
+        return np.asarray(
+            apply(pair, self.parameters("pair"), jnp.asarray(hidden)[None], jnp.asarray(ids)[None])[0]
+        )
 
     def _condition(self, name: str) -> Condition:
         if name not in self.conditions:

@@ -1,60 +1,75 @@
-"""`make demo`: a clip that the project renders itself, taken apart and put together again by the built-in model."""
+"""`make demo`: the nine tasks of VideoComposer, composed by the built-in model from clips that it has never seen, and judged."""
 
 import argparse
 import time
 from pathlib import Path
-from typing import Any
-
-import jax.numpy as jnp
-import numpy as np
 
 import vcjax
-from vcjax.conditions.preview import side_by_side
 from vcjax.data import sprites
+from vcjax.evaluation.bars import BARS, Bar
+from vcjax.evaluation.report import beside
+from vcjax.evaluation.scoreboard import Protocol, Scoreboard
+from vcjax.evaluation.settings import SETTINGS
+from vcjax.loading import fingerprint
 
-FOOTAGE, GUIDE = 0, 1  # clips of the sprite world's test split: what is composed, and what lends its motion
+CLIP = 0  # of the sprite world's test split
+TASKS = {  # the paper's, by the scoreboard's names for them
+    "text": "text",
+    "image": "text + image",
+    "inpainting": "text + mask",
+    "single_sketch": "text + single_sketch",
+    "sketch": "text + sketch",
+    "depth": "text + depth",
+    "motion_transfer": "motion transfer",
+    "strokes": "strokes",
+    "translation": "translation",
+}
+FORMS = ("mp4", "webp", "gif")
 
 
-def main(out: Path) -> None:
-    """Render footage, compose a video from each of several sets of conditions, and say where they lie."""
+def main(out: Path, form: str) -> None:
+    """Make a video for each task, beside its conditions, and say whether it does what it was asked for."""
     started = time.monotonic()
-    clips = sprites.batch("test", jnp.array([FOOTAGE, GUIDE]))
-    text, _ = sprites.captions(clips.facts)
     composer = vcjax.load("tiny")
-    shape = composer.clip_shape()
-    footage, guide = (vcjax.Clip(np.asarray(frames), shape.fps) for frames in clips.frames)
-    footage.save(out / "footage.mp4")
-    guide.save(out / "guide.mp4")
-    first = vcjax.Clip(footage.frames[:1], shape.fps)
-    depth, lines = np.asarray(clips.depth[FOOTAGE]), np.asarray(clips.outline[FOOTAGE])
-    tasks = {
-        "text": {},
-        "image": {"image": first},
-        "single_sketch": {"single_sketch": lines[:1]},
-        "sketch": {"sketch": lines},
-        "depth": {"depth": depth},
-        "motion_transfer": {"image": first, "motion": vcjax.extract(out / "guide.mp4")},
-        "inpainting": {"mask": vcjax.extract(out / "footage.mp4")},
-        "everything": {
-            "image": first,
-            "sketch": lines,
-            "depth": depth,
-            "motion": vcjax.extract(out / "footage.mp4"),
-        },
-    }
-    print(f"footage: {text!r}")
-    for name, given in tasks.items():
-        maps: dict[str, Any] = composer.read(given, shape)
-        result = composer(text=text, **maps)
-        columns = {"footage": footage.frames, **composer.preview(maps, shape), "result": result.frames}
-        side_by_side(columns, shape.fps).save(out / f"{name}.mp4")
-        print(f"{out / name}.mp4: text{''.join(f' + {condition}' for condition in given)}")
-    print(
-        f"{len(tasks)} videos in {time.monotonic() - started:.0f} seconds, conditions on the left: {out.resolve()}"
+    protocol = Protocol(
+        model=fingerprint("tiny"),
+        clips=1,
+        steps=composer.defaults.steps,
+        guidance=composer.defaults.guidance,
+        first=CLIP,
     )
+    board = Scoreboard(composer, protocol, out / "demo")
+    obeyed = 0
+    for task, name in TASKS.items():
+        setting = SETTINGS[name]
+        board.make(setting)
+        path = out / f"{task}.{form}"
+        beside(board, composer, setting, 0).save(path)
+        (caption,) = sprites.captions(board.clips(setting.wanted).facts)
+        given = " + ".join(repr(caption) if giver == "text" else giver for giver, _ in setting.given)
+        scores = board.scores(setting, compared=False)
+        judged = [_judged(bar, scores[bar.measure]) for bar in BARS if bar.setting == name and _alone(bar)]
+        obeyed += all(passed for _, passed in judged)
+        print(f"{path}: {given}: {'; '.join(told for told, _ in judged)}", flush=True)
+    seconds = time.monotonic() - started
+    print(
+        f"{len(TASKS)} videos in {seconds:.0f} seconds, {obeyed} of them as they should be: {out.resolve()}"
+    )
+
+
+def _alone(bar: Bar) -> bool:
+    """Whether a bar can be told from the videos of its setting alone."""
+    return bar.unit in ("", "of truth", "or 3 below truth")
+
+
+def _judged(bar: Bar, row: dict) -> tuple[str, bool]:
+    passed = bar.passed(row)
+    return f"{bar.measure} {bar.reached(row):.2f} ({bar}: {'yes' if passed else 'no'})", passed
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("outputs"), help="folder to write to")
-    main(parser.parse_args().out)
+    parser.add_argument("--form", choices=FORMS, default="mp4", help="of the videos")
+    options = parser.parse_args()
+    main(options.out, options.form)

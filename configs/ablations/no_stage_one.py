@@ -1,21 +1,15 @@
-"""The sprites' recipe without the first stage: what text-to-video before composition is worth.
+"""The recipe of `whole.py` without the first stage: what text-to-video before composition is worth.
 
 python -m vcjax.training --config=configs/ablations/no_stage_one.py
-
-As long as the whole recipe, and not run yet: to be compared with it on the same seed.
 """
 
 from typing import Any
 
-from ml_collections import ConfigDict
-
-from configs import sprites
+from configs.ablations import quarter
 
 
-def get_config() -> ConfigDict:
-    """`configs/sprites.py` but for one thing."""
-    config: Any = sprites.get_config()
-    config.out = "runs/no_stage_one"
-    with config.unlocked():
-        config.stages = (config.stages[1],)
+def get_config() -> Any:
+    """`whole.py` but for one thing."""
+    config = quarter("no_stage_one")
+    config.stages = (config.stages[1],)
     return config

@@ -35,6 +35,6 @@ def get_config() -> ConfigDict:
                 "weight_decay": 1e-4,
                 "clip": 1.0,
             },
-            "stages": (ConfigDict({"name": "autoencoder", "steps": 2500, "batch": 16, "frames": 2}),),
+            "stages": (ConfigDict({"name": "autoencoder", "steps": 3000, "batch": 16, "frames": 2}),),
         }
     )

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from vcjax.models.unet import UNet
 from vcjax.parallel.flops import count
@@ -48,6 +49,13 @@ def test_a_convolution_costs_thrice_with_its_gradients(stride):
 
     forward = counted(loss, (1, 8, 8, 3), (3, 3, 3, 4))
     assert counted(jax.grad(loss, (0, 1)), (1, 8, 8, 3), (3, 3, 3, 4)) == 3 * forward
+
+
+def test_what_devices_share_counts_once():
+    mesh = AbstractMesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    rows = PartitionSpec("data")
+    product = jax.shard_map(lambda x: x @ x.T, mesh=mesh, in_specs=rows, out_specs=rows)
+    assert counted(product, (8, 3)) == 4 * counted(lambda x: x @ x.T, (2, 3))
 
 
 def test_a_forward_pass_of_the_released_unet():

@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 
 from tests.parallel import by_hand
 from tests.training.runs import table
-from vcjax import cli_plan, planning
+from vcjax import planning
 from vcjax.cli import app
+from vcjax.cli import plan as cli_plan
 from vcjax.composer import STEPS_A_CALL
 from vcjax.errors import BadInput
 from vcjax.loading import model_table

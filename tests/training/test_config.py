@@ -77,7 +77,7 @@ def test_bad_values_are_named(tmp_path, changes, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"task": "painting"}, "autoencoder, clip, diffusion"),
+        ({"task": "painting"}, "autoencoder, clip, depth, sketch, diffusion"),
         ({"parts": "nowhere"}, "nowhere"),
         ({"model": {**MODEL, "networks": {"unit": {}}}}, "unit"),
         ({"model": {**MODEL, "clip": {**MODEL["clip"], "width": 24}}}, "square"),

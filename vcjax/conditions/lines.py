@@ -15,7 +15,11 @@ from vcjax.video.clip import Clip
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sketch(PictureCondition):
-    """Lines of every frame, in [0, 1], bright on black."""
+    """Lines of every frame, in [0, 1], bright on black.
+
+    Attributes:
+        cleaned: whether a second network cleans what the first one finds.
+    """
 
     name: ClassVar[str] = "sketch"
     kind: ClassVar[Kind] = "sequence"
@@ -31,6 +35,12 @@ class Sketch(PictureCondition):
     )
     networks: ClassVar[tuple[str, ...]] = ("sketch", "cleaner")
 
+    cleaned: bool = True
+
+    def lacks(self, networks: Functions) -> list[str]:
+        """The cleaner only where it is called."""
+        return [network for network in super().lacks(networks) if self.cleaned or network != "cleaner"]
+
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 1"]:
         """Finished lines, resized and cropped; colours become their brightness."""
         array = array_of(source)
@@ -42,12 +52,13 @@ class Sketch(PictureCondition):
     def extract(
         self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
     ) -> Float32[np.ndarray, "F H W 1"]:
-        """Lines that one network finds and another, which knows them dark on a light ground, cleans."""
+        """Lines that one network finds and another, if so set, cleans, which knows them dark on a light ground."""
         from vcjax.video.resize import resize_crop
 
         self.need(networks)
         frames = resize_crop(clip.frames[: self.count(shape)], *self.size(shape), rule="map")
-        return 1 - networks["cleaner"](1 - networks["sketch"](frames))
+        lines = networks["sketch"](frames)
+        return 1 - networks["cleaner"](1 - lines) if self.cleaned else lines
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
         """The lines themselves."""

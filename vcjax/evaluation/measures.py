@@ -1,51 +1,69 @@
 """What it is to obey: for each condition the measures of how well videos follow the clips that it was taken from.
 
-No measure calls a network: objects are found by colour, motion by registration (see the modules of this room).
+Objects are found by colour, motion by registration (see the modules of this room). The few measures that call networks, the
+model's own, stand beside those that do not.
 """
 
+import dataclasses
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from vcjax.conditions.base import Functions
 from vcjax.conditions.mask import random_mask
-from vcjax.data.sprites import Sprites
-from vcjax.evaluation import maps, motion, objects, pictures
+from vcjax.data.sprites import Sprites, captions
+from vcjax.evaluation import maps, motion, objects, perception, pictures
+from vcjax.evaluation.arrays import AnyArray
 
 STROKE_TURN = 20.0  # degrees within which a stroke's direction counts as obeyed
+ALWAYS = ""  # a measure of every video, whatever it was made from
 KEPT = 0.5  # share of its first area that an object keeps at least in every frame, to be the same object
 
 
-class Videos(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Videos:
     """Videos beside the truth of what was asked for.
 
     Attributes:
         frames: the videos.
         wanted: the clips that they should be like.
         seeds: what each clip's random mask was drawn from.
+        networks: the model's, for the measures that call them.
+        side: of the pictures that its image tower takes.
     """
 
     frames: UInt8[np.ndarray, "N F H W 3"]
     wanted: Sprites
     seeds: np.ndarray
+    networks: Functions = dataclasses.field(default_factory=dict)
+    side: int = 0
+
+    @cached_property
+    def seen(self) -> list[Float[np.ndarray, "F E"]]:
+        """CLIP's embeddings of the frames of each video."""
+        return [perception.embeddings(frames, self.side, self.networks) for frames in self.frames]
 
 
 class Measure(NamedTuple):
     """One figure a video.
 
     Attributes:
-        condition: whose obedience it tells.
+        condition: whose obedience it tells, or `ALWAYS`.
         name: for people, with its unit.
         more_is_better: whether a greater figure is better.
         of: the figure of each video.
+        needs: networks that it calls.
     """
 
     condition: str
     name: str
     more_is_better: bool
-    of: Callable[[Videos], Float[Array, "N"]]
+    of: Callable[[Videos], Float[AnyArray, "N"]]
+    needs: tuple[str, ...] = ()
 
 
 def _main(videos: Videos) -> Array:
@@ -87,7 +105,7 @@ def _near(videos: Videos) -> Array:
 
 
 def _first_lines(videos: Videos) -> Array:
-    return _lines(Videos(videos.frames[:, :1], _first(videos.wanted), videos.seeds))
+    return _lines(dataclasses.replace(videos, frames=videos.frames[:, :1], wanted=_first(videos.wanted)))
 
 
 def _lines(videos: Videos) -> Array:
@@ -131,6 +149,25 @@ def _of_middle(distance: Callable[..., Array], videos: Videos) -> Array:
     return distance(videos.frames, every).mean(-1)
 
 
+def _rank(videos: Videos) -> np.ndarray:
+    """Of the depth that a network sees in the video with the true one, over all pixels of all frames."""
+    seen = (videos.networks["depth"](frames) for frames in videos.frames)
+    return np.array(
+        [perception.rank_correlation(a, b) for a, b in zip(seen, videos.wanted.depth, strict=True)]
+    )
+
+
+def _agreement(videos: Videos) -> np.ndarray:
+    texts = captions(videos.wanted.facts)
+    return np.array(
+        [perception.agreement(s, text, videos.networks) for s, text in zip(videos.seen, texts, strict=True)]
+    )
+
+
+def _consistency(videos: Videos) -> np.ndarray:
+    return np.array([perception.frame_consistency(seen) for seen in videos.seen])
+
+
 def _first(clips: Sprites) -> Sprites:
     return clips._replace(outline=clips.outline[:, :1])
 
@@ -139,6 +176,7 @@ MEASURES = (
     Measure("text", "colour there", True, _colour),
     Measure("text", "shape told", True, _shape),
     Measure("text", "direction told", True, _direction),
+    Measure("text", "agreement by CLIP (CLIPSIM)", True, _agreement, ("vision", "pair")),
     Measure("style", "palette distance", False, _palette),
     Measure("style", "texture distance", False, _texture),
     Measure("image", "PSNR of the first frame, dB", True, _first_psnr),
@@ -148,7 +186,9 @@ MEASURES = (
     Measure("motion", "end-point error of the field, pixels a frame", False, _field),
     Measure("path", "path error of the object, pixels", False, _path),
     Measure("depth", "overlap of what is near", True, _near),
+    Measure("depth", "rank correlation of depth", True, _rank, ("depth",)),
     Measure("mask", "PSNR of the visible part, dB", True, _visible),
     Measure("sketch", "F-score", True, _lines),
     Measure("strokes", "direction within 20 degrees", True, _heading),
+    Measure(ALWAYS, "consistency of frames (CLIP)", True, _consistency, ("vision",)),
 )

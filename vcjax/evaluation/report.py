@@ -13,6 +13,7 @@ import numpy as np
 from vcjax.composer import Composer
 from vcjax.conditions.preview import side_by_side
 from vcjax.data import sprites
+from vcjax.evaluation.bars import Scores, judged
 from vcjax.evaluation.cases import conditions_of
 from vcjax.evaluation.scoreboard import Protocol, Scoreboard
 from vcjax.evaluation.settings import Setting
@@ -20,10 +21,9 @@ from vcjax.files import replacing
 from vcjax.video.clip import Clip
 
 SCORES, PAGE, TABLE = "scores.json", "index.html", "scores.md"
+VERDICT_COLUMNS = ("setting", "measure", "bar", "reached", "")
 COLUMNS = ("setting", "measure", "value", "interval", "none", "truth", "share", "of alone")
 STYLE = "body{font-family:sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:right}td:nth-child(-n+2){text-align:left}img{margin:.2em}"
-
-Scores = Mapping[str, Mapping[str, Mapping[str, Any]]]  # by setting and measure
 
 
 def report(
@@ -43,23 +43,23 @@ def report(
     scores = {setting.name: board.scores(setting) for setting in settings if setting.scored}
     with replacing(out / SCORES) as unfinished:
         unfinished.write_text(json.dumps(_finite(scores), indent=1) + "\n", "utf-8")
-    rows = _rows(scores)
+    rows, verdicts = _rows(scores), _verdicts(scores)
     with replacing(out / TABLE) as unfinished:
-        lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
-        unfinished.write_text("\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n", "utf-8")
+        tables = [_markdown(COLUMNS, rows)] + [_markdown(VERDICT_COLUMNS, verdicts)] * bool(verdicts)
+        unfinished.write_text("\n".join(tables), "utf-8")
     pictures = {setting: _pictures(board, composer, setting, shown, out) for setting in settings}
     with replacing(out / PAGE) as unfinished:
-        unfinished.write_text(_page(protocol, rows, pictures), "utf-8")
+        unfinished.write_text(_page(protocol, rows, verdicts, pictures), "utf-8")
     return scores
 
 
 def beside(board: Scoreboard, composer: Composer, setting: Setting, n: int) -> Clip:
     """Video n of a setting: what should be, the conditions, what came."""
-    shape = composer.shape
+    shape, seed = composer.shape, int(board.indices[n])
     columns = {"wanted": np.asarray(board.clips(setting.wanted).frames[n])}
     for name, variant in setting.given:
         clip = jax.tree.map(lambda leaf: leaf[n], board.clips(variant))
-        read = composer.read(conditions_of(clip, (name,), shape.fps, n), shape, n)
+        read = composer.read(conditions_of(clip, (name,), shape.fps, seed), shape, seed)
         (columns[name],) = composer.preview(read, shape).values()
     return side_by_side({**columns, "result": board.frames(setting)[n]}, shape.fps)
 
@@ -77,6 +77,18 @@ def _rows(scores: Scores) -> list[list[str]]:
     return lines
 
 
+def _verdicts(scores: Scores) -> list[list[str]]:
+    """A line for each bar."""
+    return [
+        [bar.setting, bar.measure, str(bar), f"{value:.3g}", "passed" if passed else "missed"]
+        for bar, value, passed in judged(scores)
+    ]
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "".join("| " + " | ".join(line) + " |\n" for line in (columns, ["---"] * len(columns), *rows))
+
+
 def _pictures(
     board: Scoreboard, composer: Composer, setting: Setting, shown: int, out: Path
 ) -> list[tuple[str, str]]:
@@ -92,16 +104,16 @@ def _pictures(
 
 
 def _page(
-    protocol: Protocol, rows: list[list[str]], pictures: Mapping[Setting, list[tuple[str, str]]]
+    protocol: Protocol,
+    rows: list[list[str]],
+    verdicts: list[list[str]],
+    pictures: Mapping[Setting, list[tuple[str, str]]],
 ) -> str:
     told = html.escape(
         f"{protocol.clips} clips of the test split a setting, {protocol.steps} steps, "
         f"guidance {protocol.guidance:g}, model {protocol.model['name']}"
     )
-    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
+    tables = _table(COLUMNS, rows) + _table(VERDICT_COLUMNS, verdicts)
     parts = []
     for setting, files in pictures.items():
         images = "".join(
@@ -111,8 +123,14 @@ def _page(
         parts.append(f"<h2>{html.escape(setting.name)}</h2>{images}")
     return (
         f'<!doctype html><meta charset="utf-8"><title>vcjax evaluate</title><style>{STYLE}</style>'
-        f"<h1>{told}</h1><table><tr>{head}</tr>{body}</table>{''.join(parts)}\n"
+        f"<h1>{told}</h1>{tables}{''.join(parts)}\n"
     )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["".join(f"<th>{name}</th>" for name in columns)]
+    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def _finite(value: Any) -> Any:

@@ -14,14 +14,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from vcjax.composer import Composer, decode
 from vcjax.data.sprites import Sprites
 from vcjax.errors import BadInput
 from vcjax.evaluation.cases import clips_of, conditions_of
 from vcjax.evaluation.intervals import Interval, bootstrap
-from vcjax.evaluation.measures import MEASURES, Videos
+from vcjax.evaluation.measures import ALWAYS, MEASURES, Measure, Videos
 from vcjax.evaluation.settings import SETTINGS, Setting
 from vcjax.files import replacing
 from vcjax.models.autoencoder import Autoencoder
@@ -30,6 +30,9 @@ from vcjax.weights.networks import apply
 from vcjax.weights.trees import Tree
 
 PROTOCOL = "protocol.json"
+KEPT_VIDEOS = (
+    4  # sets of videos that are held at once: a setting's, none's, the truth's, and one condition's alone
+)
 Tell = Callable[[str, int, int], None]  # a setting, videos done, videos in all
 
 
@@ -39,15 +42,17 @@ class Protocol:
 
     Attributes:
         model: name and checksums of the model's files.
-        clips: the first so many of the test split; clip n is sampled with seed n.
+        clips: so many of the test split; clip n is sampled with seed n.
         steps: of DDIM.
         guidance: its weight where a setting says nothing else.
+        first: of the clips.
     """
 
     model: dict[str, Any]
     clips: int
     steps: int
     guidance: float
+    first: int = 0
 
 
 class Scoreboard:
@@ -58,6 +63,9 @@ class Scoreboard:
     board.make(setting, tell)
     board.scores(setting)    # {"path error of the object, pixels": {"value": ..., "low": ..., ...}}
     ```
+
+    Attributes:
+        indices: of the protocol's clips in the test split; they are seeds too.
 
     Args:
         composer: the model.
@@ -72,66 +80,107 @@ class Scoreboard:
         if composer.shape.height != composer.shape.width:
             raise BadInput(f"the sprite world is square, but clips of {composer.name} are not")
         self._composer, self._protocol, self._out = composer, protocol, out
-        self._indices = np.arange(protocol.clips, dtype=np.int32)
+        self.indices = np.arange(protocol.first, protocol.first + protocol.clips, dtype=np.int32)
         self._clips: dict[str, Sprites] = {}
         self._truth: dict[str, UInt8[np.ndarray, "N F H W 3"]] = {}
+        self._taken: dict[tuple[str | None, str, str], np.ndarray] = {}
+        self._read: dict[tuple[str | None, str], Videos] = {}
         _agree(protocol, out / PROTOCOL)
 
-    def make(self, setting: Setting, tell: Tell = lambda name, done, total: None) -> None:
-        """Make the videos of a setting that are not there yet."""
-        for n in self._indices.tolist():
-            tell(setting.name, n, len(self._indices))
-            path = self._path(setting, n)
+    def make(
+        self,
+        setting: Setting,
+        tell: Tell = lambda name, done, total: None,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
+        """Make the videos of a setting that are not there yet.
+
+        Args:
+            setting: it.
+            tell: is told how far it is.
+            part: which of how many parts of the videos to make: several processes can share the work.
+        """
+        index, parts = part
+        places = range(index, len(self.indices), parts)
+        for done, place in enumerate(places):
+            tell(setting.name, done, len(places))
+            path = self._path(setting, int(self.indices[place]))
             if not path.exists():
-                frames = self._video(setting, n)
+                frames = self._video(setting, place)
                 with replacing(path) as unfinished:
                     np.save(unfinished, frames)
-        tell(setting.name, len(self._indices), len(self._indices))
+        tell(setting.name, len(places), len(places))
 
     def frames(self, setting: Setting) -> UInt8[np.ndarray, "N F H W 3"]:
         """The videos of a setting that has been made."""
-        return np.stack([np.load(self._path(setting, n)) for n in self._indices.tolist()])
+        return np.stack([np.load(self._path(setting, n)) for n in self.indices.tolist()])
 
     def clips(self, variant: str) -> Sprites:
         """The clips of the protocol in a variant, and their truth."""
         if variant not in self._clips:
-            self._clips[variant] = clips_of(variant, self._indices, self._composer.shape)
+            self._clips[variant] = clips_of(variant, self.indices, self._composer.shape)
         return self._clips[variant]
 
-    def scores(self, setting: Setting) -> dict[str, dict[str, Any]]:
-        """Each measure of a setting that has been made, as its anchors have: mean and interval.
+    def scores(self, setting: Setting, *, compared: bool = True) -> dict[str, dict[str, Any]]:
+        """Each measure of a setting that has been made: mean, interval, and the same measure of the truth.
 
-        `share` is (value - none) / (truth - none). In a pair, `of_alone` is (pair - none) / (alone - none) with its
-        interval.
+        Args:
+            setting: it.
+            compared: whether to compare it with its `none` setting, and with each condition of a pair alone, which have
+                been made too. `share` is (value - none) / (truth - none), and in a pair `of_alone` is
+                (pair - none) / (alone - none) with its interval.
         """
-        own, none = self.frames(setting), self.frames(SETTINGS[setting.none])
-        truth, alone = self._through(setting.wanted), dict(setting.alone)
+        wanted, alone = setting.wanted, dict(setting.alone)
         table = {}
         for measure in MEASURES:
-            if measure.condition not in setting.scored:
+            if measure.condition not in (ALWAYS, *setting.scored) or not self._can(measure):
                 continue
-
-            def of(frames: np.ndarray, variant: str = setting.wanted, measure: Any = measure) -> np.ndarray:
-                videos = Videos(frames, self.clips(variant), self._indices)
-                return np.asarray(measure.of(videos), np.float64)
-
-            value, at_none, at_truth = of(own), of(none), of(truth)
+            value = self._figures(setting.name, wanted, measure)
             row = bootstrap(value)._asdict()
-            row |= {"none": float(at_none.mean()), "truth": float(at_truth.mean())}
-            row["share"] = float(_share(row["value"], row["truth"], row["none"]))
-            if measure.condition in alone:
-                other = SETTINGS[alone[measure.condition]]
-                row["of_alone"] = _of_alone(value, of(self.frames(other), other.wanted), at_none)._asdict()
+            row["truth"] = float(self._figures(None, wanted, measure).mean())
+            if compared:
+                at_none = self._figures(setting.none, wanted, measure)
+                row["none"] = float(at_none.mean())
+                row["share"] = float(_share(row["value"], row["truth"], row["none"]))
+                if measure.condition in alone:
+                    other = SETTINGS[alone[measure.condition]]
+                    of_other = self._figures(other.name, other.wanted, measure)
+                    row["of_alone"] = _of_alone(value, of_other, at_none)._asdict()
             table[measure.name] = row
         return table
 
-    def _video(self, setting: Setting, n: int) -> UInt8[np.ndarray, "F H W 3"]:
+    def _can(self, measure: Measure) -> bool:
+        """Whether the model has the networks that a measure calls."""
+        return all(network in self._composer.functions for network in measure.needs)
+
+    def _figures(self, name: str | None, wanted: str, measure: Measure) -> Float[np.ndarray, "N"]:
+        """A measure of the videos of a setting, or of the truth where there is none, against a variant; taken once."""
+        key = (name, wanted, measure.name)
+        if key not in self._taken:
+            self._taken[key] = np.asarray(measure.of(self._videos(name, wanted)), np.float64)
+        return self._taken[key]
+
+    def _videos(self, name: str | None, wanted: str) -> Videos:
+        """The videos of a setting, or the truth, beside a variant. The last few are kept, for one measure after another."""
+        if (name, wanted) not in self._read:
+            if len(self._read) >= KEPT_VIDEOS:
+                del self._read[next(iter(self._read))]
+            frames = self._through(wanted) if name is None else self.frames(SETTINGS[name])
+            composer = self._composer
+            side = composer.networks.vision.size if composer.networks.vision else 0
+            self._read[name, wanted] = Videos(
+                frames, self.clips(wanted), self.indices, composer.functions, side
+            )
+        return self._read[name, wanted]
+
+    def _video(self, setting: Setting, place: int) -> UInt8[np.ndarray, "F H W 3"]:
+        seed = int(self.indices[place])
         given: dict[str, Any] = {}
         for name, variant in setting.given:
-            clip: Sprites = jax.tree.map(lambda leaf: leaf[n], self.clips(variant))
-            given |= conditions_of(clip, (name,), self._composer.shape.fps, n)
+            clip: Sprites = jax.tree.map(lambda leaf: leaf[place], self.clips(variant))
+            given |= conditions_of(clip, (name,), self._composer.shape.fps, seed)
         weight = self._protocol.guidance if setting.guidance is None else setting.guidance
-        return self._composer(**given, steps=self._protocol.steps, guidance=weight, away=(), seed=n).frames
+        return self._composer(**given, steps=self._protocol.steps, guidance=weight, away=(), seed=seed).frames
 
     def _through(self, variant: str) -> UInt8[np.ndarray, "N F H W 3"]:
         """The clips of a variant through the autoencoder."""

@@ -1,5 +1,7 @@
 """CLIP's two towers, which the text and style conditions are made with (arXiv 2103.00020; released: OpenCLIP ViT-H/14)."""
 
+import math
+
 import flax.linen as nn
 import jax.numpy as jnp
 from flax.typing import Dtype
@@ -12,6 +14,8 @@ from vcjax.models.vit import PatchEmbedding, TowerLayer
 # Of red, green and blue in [0, 1] over the pictures that CLIP was trained on (OpenAI's, and OpenCLIP's after it).
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+FIRST_SCALE = math.log(1 / 0.07)  # of the logits, a logarithm (arXiv 2103.00020, section 2.4)
 
 
 class TextTower(nn.Module):
@@ -53,6 +57,33 @@ class TextTower(nn.Module):
         for i in range(self.layers):
             x = TowerLayer(self.heads, causal=True, dtype=self.dtype, name=f"layer_{i}")(x)
         return layer_norm(self.dtype, "norm")(x).astype(jnp.float32)
+
+
+class TextProjection(nn.Module):
+    """What makes towers a pair: the text's projection beside the pictures' embeddings, and the scale of their agreement.
+
+    The released model cannot have it, since it lacks the text tower's last layer.
+
+    Attributes:
+        features: width of the embeddings.
+        dtype: compute type.
+    """
+
+    features: int = 1024
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, hidden: Float[Array, "B T D"], ids: Int[Array, "B T"]) -> Float[Array, "B E"]:
+        """Embeddings of texts from the text tower's hidden states, not normalised, float32."""
+        self.param("scale", nn.initializers.constant(FIRST_SCALE), (), jnp.float32)
+        normal = nn.initializers.normal(hidden.shape[-1] ** -0.5)
+        projection = self.param("projection", normal, (hidden.shape[-1], self.features), jnp.float32)
+        return at_end(hidden, ids) @ projection
+
+
+def at_end(hidden: Float[Array, "B T D"], ids: Int[Array, "B T"]) -> Float[Array, "B D"]:
+    """The hidden state of the end token, whose id is the greatest: it has seen the whole text."""
+    return jnp.take_along_axis(hidden, ids.argmax(1)[:, None, None], 1)[:, 0]
 
 
 class ImageTower(nn.Module):

@@ -25,6 +25,7 @@ class STCEncoder(nn.Module):
 
     Attributes:
         features: channels of the output.
+        expansion: width of the layers before the output, in units of `features`.
         heads: attention heads along the frames, each `features` wide.
         patch: pixels of so many rows and columns are the channels of one position; 1 in the released model, while 2
             spares a small model three quarters of the costliest layer.
@@ -36,6 +37,7 @@ class STCEncoder(nn.Module):
     """
 
     features: int = 8
+    expansion: int = 4
     heads: int = 2
     patch: int = 1
     temporal: bool = True
@@ -56,9 +58,9 @@ class STCEncoder(nn.Module):
             i=self.patch,
             j=self.patch,
         )
-        x = nn.silu(conv3x3(4 * self.features, self.dtype, "conv_0")(x))
+        x = nn.silu(conv3x3(self.expansion * self.features, self.dtype, "conv_0")(x))
         x = adaptive_average_pool(x, (POOLED * size[0], POOLED * size[1]))
-        x = nn.silu(conv3x3(4 * self.features, self.dtype, "conv_1", stride=2)(x))
+        x = nn.silu(conv3x3(self.expansion * self.features, self.dtype, "conv_1", stride=2)(x))
         x = conv3x3(self.features, self.dtype, "conv_2", stride=2, zero=self.zero)(x)
         x = layout.apart(x, condition.shape[0])
         if self.temporal:

@@ -9,6 +9,8 @@ from typing import Any
 
 from jax.extend.core import Jaxpr
 
+MANUAL_AXES = ("newly_manual_axes", "manual_axes")  # what shard_map calls its axes, by version of JAX
+
 
 def count(traced: Any) -> float:
     """Operations (two a multiplication) of a traced function: `count(jax.jit(f).trace(*inputs))`."""
@@ -40,7 +42,8 @@ def _repeats(name: str, parameters: dict[str, Any]) -> int:
     if name == "scan":
         return parameters["length"]
     if name == "shard_map":  # what is inside is one device's share
-        return math.prod(parameters["mesh"].shape[axis] for axis in parameters["manual_axes"])
+        axes = next(parameters[key] for key in MANUAL_AXES if key in parameters)
+        return math.prod(parameters["mesh"].shape[axis] for axis in axes)
     return 1
 
 

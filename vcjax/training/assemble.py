@@ -22,6 +22,7 @@ from vcjax.training.autoencoder import AutoencoderTask
 from vcjax.training.clip_pair import ClipTask
 from vcjax.training.config import Run
 from vcjax.training.diffusion import VECTOR_NETWORKS, DiffusionTask
+from vcjax.training.extractors import ExtractorTask
 from vcjax.training.latents import kept_latents
 from vcjax.training.records_source import RecordSource
 from vcjax.training.sources import SpriteSource
@@ -95,6 +96,11 @@ def _clip(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
     return ClipTask(composer.networks, _source(run, composer, mesh))
 
 
+def _extractor(name: str, run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
+    _check_clips_whole(run, mesh)
+    return ExtractorTask(composer.networks, name, _source(run, composer, mesh), composer.shape.fps)
+
+
 def _check_clips_whole(run: Run, mesh: Mesh) -> None:
     """Raise BadInput where the mesh would split clips in a task that does not."""
     if mesh.shape["frames"] > 1:
@@ -130,5 +136,7 @@ def _diffusion(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Tas
 TASKS: dict[str, Callable[[Run, Composer, Mesh, Networks], Task]] = {
     "autoencoder": _autoencoder,
     "clip": _clip,
+    "depth": partial(_extractor, "depth"),
+    "sketch": partial(_extractor, "sketch"),
     "diffusion": _diffusion,
 }

@@ -3,51 +3,47 @@
 import math
 from collections.abc import Generator, Mapping
 
-import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from vcjax.errors import BadInput
-from vcjax.models.clip import DEVIATION, MEAN
 from vcjax.training.config import Stage
 from vcjax.training.sources import Picked, SpriteSource
 from vcjax.training.task import Batch, Loss
 from vcjax.video.clip import Clip
+from vcjax.weights.extraction import normalised
 from vcjax.weights.networks import Networks, apply
 from vcjax.weights.trees import Tree
 
-FIRST_SCALE = math.log(1 / 0.07)  # of the logits, and
-LARGEST_SCALE = math.log(100.0)  # where it is clipped: arXiv 2103.00020, section 2.4
+LARGEST_SCALE = math.log(100.0)  # at which the scale of the logits is clipped: arXiv 2103.00020, section 2.4
 
 
 class ClipTask:
-    """Components are `text`, `vision`, and `pair`: the text's projection and the scale of the logits.
+    """Components are `text`, `vision` and `pair`.
 
     Args:
         networks: of the model.
         source: of the clips.
 
     Raises:
-        BadInput: the model has no image tower.
+        BadInput: the model has no image tower or no pair.
     """
 
     growing: tuple[str, ...] = ()
 
     def __init__(self, networks: Networks, source: SpriteSource):
-        if networks.vision is None:
-            raise BadInput("config.model.networks must hold vision, the image tower that task clip trains")
+        if networks.vision is None or networks.pair is None:
+            raise BadInput(
+                "config.model.networks must hold vision and pair, which task clip trains with text"
+            )
         self._networks = networks
-        self._text, self._vision = networks.text, networks.vision
+        self._text, self._vision, self._pair = networks.text, networks.vision, networks.pair
         self._source = source
 
     def init(self, key: PRNGKeyArray) -> Tree:
-        """The modules' own parameters; the projection is normal."""
-        towers = {name: self._networks.init(key, name, {}, {}) for name in ("text", "vision")}
-        projection = math.sqrt(1 / self._text.width) * jax.random.normal(
-            key, (self._text.width, self._vision.features)
-        )
-        return {**towers, "pair": {"projection": projection, "scale": jnp.array(FIRST_SCALE)}}
+        """The modules' own parameters."""
+        return {name: self._networks.init(key, name, {}, {}) for name in ("text", "vision", "pair")}
 
     def frozen(self) -> Tree:
         """Nothing is."""
@@ -62,7 +58,7 @@ class ClipTask:
         example = self._source.example(batch, key)
         vision = apply(self._vision, parameters["vision"], clip_pixels(middle_frame(example.frames)))
         hidden = apply(self._text, parameters["text"], example.ids)
-        text = at_end(hidden, example.ids) @ parameters["pair"]["projection"]
+        text = apply(self._pair, parameters["pair"], hidden, example.ids)
         scale = jnp.exp(jnp.minimum(parameters["pair"]["scale"], LARGEST_SCALE))
         logits = scale * _unit(text) @ _unit(vision).T
         rows = jnp.arange(len(logits))
@@ -87,12 +83,7 @@ def middle_frame(frames: Float[Array, "B F H W 3"]) -> Float[Array, "B H W 3"]:
 
 def clip_pixels(frames: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
     """Frames in [-1, 1] as CLIP's image tower takes them."""
-    return ((frames * 0.5 + 0.5) - jnp.array(MEAN)) / jnp.array(DEVIATION)
-
-
-def at_end(hidden: Float[Array, "B T D"], ids: Int[Array, "B T"]) -> Float[Array, "B D"]:
-    """The hidden state of the end token, whose id is the greatest: it has seen the whole text."""
-    return jnp.take_along_axis(hidden, ids.argmax(1)[:, None, None], 1)[:, 0]
+    return normalised("vision", frames * 0.5 + 0.5)
 
 
 def _unit(x: Float[Array, "B E"]) -> Float[Array, "B E"]:

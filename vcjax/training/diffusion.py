@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from vcjax.composer import Composer, decode, encode_text
@@ -151,7 +152,7 @@ class DiffusionTask:
         latent = (shape.height // factor, shape.width // factor)
         total = jnp.zeros((*example.extent, *latent, stc.features))
         for i, name in enumerate(name for name in kept if name in self._maps):
-            condition = example.maps[name]
+            condition = lax.optimization_barrier(example.maps[name])  # rendered once, not again in each use
             size = (*condition.shape[:2], *self._maps[name].size(shape), condition.shape[-1])
             if condition.shape != size:
                 condition = jax.image.resize(condition, size, "bilinear")

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32
+from jaxtyping import Array, Float, Float32
 
 from vcjax.models import clip, pidinet
-from vcjax.weights.networks import FROZEN, Networks, apply
+from vcjax.weights.networks import EXTRACTION, Networks, apply
 from vcjax.weights.trees import Tree
 
 Extractor = Callable[[np.ndarray], np.ndarray]
@@ -38,16 +38,16 @@ def extractors(networks: Networks, parameters: Callable[[str], Tree]) -> dict[st
         networks: of the model.
         parameters: gives the parameters of a component; asked at the first call.
     """
-    modules = {name: getattr(networks, name) for name in FROZEN}
+    modules = {name: getattr(networks, name) for name in EXTRACTION}
     return {
-        name: partial(_extract, module, NORMALS.get(name), partial(parameters, name))
+        name: partial(_extract, name, module, partial(parameters, name))
         for name, module in modules.items()
         if module is not None
     }
 
 
 def _extract(
-    module: Any, normal: Normal | None, parameters: Callable[[], Tree], pictures: np.ndarray
+    name: str, module: Any, parameters: Callable[[], Tree], pictures: np.ndarray
 ) -> Float32[np.ndarray, "F ..."]:
     """What a network says of pictures, a few at a time; the last few are filled up with the last one."""
     at_once = pictures_at_once()
@@ -55,7 +55,7 @@ def _extract(
     for i in range(0, len(pictures), at_once):
         few = pictures[i : i + at_once]
         few = np.concatenate([few, np.repeat(few[-1:], at_once - len(few), axis=0)])
-        answers.append(answer(module, normal, parameters(), few))
+        answers.append(answer(name, module, parameters(), few))
     return np.concatenate(answers)[: len(pictures)]
 
 
@@ -65,9 +65,14 @@ def pictures_at_once() -> int:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def answer(module: Any, normal: Normal | None, parameters: Tree, pictures: Array) -> Array:
+def answer(name: str, module: Any, parameters: Tree, pictures: Array) -> Array:
     """What a network says of a few pictures; those that are to be normalised are of 8 bits."""
-    if normal is not None:
-        mean, deviation = map(jnp.array, normal)
-        pictures = (pictures.astype(jnp.float32) / 255 - mean) / deviation
+    if name in NORMALS:
+        pictures = normalised(name, pictures.astype(jnp.float32) / 255)
     return apply(module, parameters, pictures)
+
+
+def normalised(name: str, pictures: Float[Array, "N H W 3"]) -> Float[Array, "N H W 3"]:
+    """Pictures in [0, 1] as a network of `NORMALS` takes them."""
+    mean, deviation = map(jnp.array, NORMALS[name])
+    return (pictures - mean) / deviation

@@ -13,7 +13,7 @@ from jaxtyping import PRNGKeyArray
 
 from vcjax.errors import BadInput
 from vcjax.models.autoencoder import Autoencoder
-from vcjax.models.clip import ImageTower, TextTower
+from vcjax.models.clip import ImageTower, TextProjection, TextTower
 from vcjax.models.dpt import DPT
 from vcjax.models.pidinet import PiDiNet
 from vcjax.models.sketch_cleaner import SketchCleaner
@@ -23,13 +23,14 @@ from vcjax.models.unet import UNet
 from vcjax.settings import typed
 from vcjax.weights.trees import Tree
 
-# The networks that conditions are extracted with, which a model may lack.
-FROZEN: dict[str, type[nn.Module]] = {
+# The networks that conditions are extracted with, and what beside them a model may lack.
+EXTRACTION: dict[str, type[nn.Module]] = {
     "vision": ImageTower,
     "depth": DPT,
     "sketch": PiDiNet,
     "cleaner": SketchCleaner,
 }
+FROZEN: dict[str, type[nn.Module]] = {**EXTRACTION, "pair": TextProjection}
 SMALLEST = 8  # side of a picture that the networks of lines can halve three times
 
 
@@ -47,6 +48,7 @@ class Networks:
         depth: the depth network.
         sketch: the network that finds lines.
         cleaner: the network that cleans them.
+        pair: what makes the two towers of CLIP a pair.
     """
 
     unet: UNet = dataclasses.field(default_factory=UNet)
@@ -58,6 +60,7 @@ class Networks:
     depth: DPT | None = None
     sketch: PiDiNet | None = None
     cleaner: SketchCleaner | None = None
+    pair: TextProjection | None = None
 
     def with_dtype(self, dtype: Any) -> "Networks":
         """The same networks computing in another type."""
@@ -109,6 +112,8 @@ class Networks:
             for name, picture in self._pictures().items()
             if getattr(self, name) is not None
         }
+        if self.pair is not None:
+            frozen["pair"] = _Example(self.pair, rows, _array(1, self.text.length, dtype=jnp.int32))
         return {
             "unet": _Example(
                 self.unet,

@@ -1,14 +1,15 @@
-"""`vcjax prepare`: footage, or the sprite world, to a data set for training."""
+"""`vcjax prepare` and `vcjax inspect`: footage, or the sprite world, to a data set for training, and what is in it."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vcjax.cli.terminal import progress_bar
 from vcjax.errors import BadInput
+from vcjax.files import check_target, replacing
 
+MEGABYTE = 1e6
 SPRITES = "sprites:"  # before the numbers of clips, in the place of footage
 
 
@@ -71,7 +72,7 @@ def prepare(
             )
     options = pipeline_options(beam or (), workers)
     finished = (out / DESCRIPTION).is_file()
-    with _bar() as tell:
+    with progress_bar(unit="files") as tell:
         builder = Clips(job=job, data_dir=out, tell=tell)
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(beam_options=options))
     if finished:
@@ -101,28 +102,44 @@ def _source(source: str, validation: float, cuts: bool) -> Any:
     return SpriteClips(train=train, validation=validation_clips, test=test)
 
 
-@contextlib.contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar with the time left, told of a stage, what is done of it, and how much it is."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def inspect(
+    dataset: Annotated[Path, typer.Argument(help="Folder of a prepared data set.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Picture to write, .png. (default: outputs/NAME.png)")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split that histograms and picture are of.")] = "train",
+    clips: Annotated[int, typer.Option(help="Records in the picture.", min=1)] = 6,
+    records: Annotated[
+        int, typer.Option(help="Records of each split to look at, evenly spread.", min=1)
+    ] = 1000,
+) -> None:
+    """Say what is in a prepared data set: counts, sizes, how things move, how long clips are; and show some of it."""
+    from PIL import Image
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("files"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
+    from vcjax.data.inspection import contact_sheet, histogram, summarise
+    from vcjax.data.records import Prepared
+
+    prepared = Prepared(dataset)
+    path = out or Path("outputs") / f"{dataset.resolve().name}.png"
+    check_target(path)
+    prepared.split(split)  # which must be there
+    shape = prepared.shape
+    print(
+        f"{dataset}: clips of {shape.frames} frames of {shape.height}x{shape.width} at {shape.fps:g} a second, "
+        f"for the model {prepared.description.model}"
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("loading", total=None)
-        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
+    for name in prepared.splits:
+        summary = summarise(prepared, name, records)
+        print(f"\n{name}: {summary.count} records, {summary.disk / MEGABYTE:.1f} MB")
+        if summary.looked_at < summary.count:
+            print(f"of {summary.looked_at} of them, evenly spread:")
+        for part, size in sorted(summary.sizes.items(), key=lambda item: -item[1]):
+            print(f"  {part:<16} {size:12.0f} bytes a record")
+        if name == split and summary.speeds:
+            print("\nmotion, pixels a frame:", *histogram(summary.speeds), sep="\n")
+        if name == split and summary.seconds:
+            print("\nlength, seconds:", *histogram(summary.seconds), sep="\n")
+    sheet = contact_sheet(prepared, split, clips)
+    with replacing(path) as unfinished:
+        Image.fromarray(sheet).save(unfinished, "PNG")
+    print(f"\n{path}")

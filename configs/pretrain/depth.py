@@ -1,0 +1,33 @@
+"""The depth network of `tiny`, which depth is extracted from footage with.
+
+python -m vcjax.training --config=configs/pretrain/depth.py
+"""
+
+from ml_collections import ConfigDict
+
+from configs import DEVICES
+from vcjax.loading import model_table
+
+
+def get_config() -> ConfigDict:
+    """First and last frame of each clip of the sprite world, as pictures."""
+    return ConfigDict(
+        {
+            "task": "depth",
+            "model": model_table("tiny"),
+            "out": "runs/depth",
+            "ema": 0.998,
+            "log_every": 50,
+            "save_every": 250,
+            "sample_every": 500,
+            **DEVICES,
+            "optimizer": {
+                "learning_rate": 1e-3,
+                "warmup": 100,
+                "decay": "cosine",
+                "final": 0.02,
+                "weight_decay": 1e-3,
+            },
+            "stages": (ConfigDict({"name": "depth", "steps": 1500, "batch": 16, "frames": 2}),),
+        }
+    )

@@ -1,0 +1,33 @@
+"""The sketch network of `tiny`, which lines are extracted from footage with.
+
+python -m vcjax.training --config=configs/pretrain/sketch.py
+"""
+
+from ml_collections import ConfigDict
+
+from configs import DEVICES
+from vcjax.loading import model_table
+
+
+def get_config() -> ConfigDict:
+    """First and last frame of each clip of the sprite world, as pictures."""
+    return ConfigDict(
+        {
+            "task": "sketch",
+            "model": model_table("tiny"),
+            "out": "runs/sketch",
+            "ema": 0.998,
+            "log_every": 50,
+            "save_every": 250,
+            "sample_every": 500,
+            **DEVICES,
+            "optimizer": {
+                "learning_rate": 1e-3,
+                "warmup": 100,
+                "decay": "cosine",
+                "final": 0.02,
+                "weight_decay": 1e-3,
+            },
+            "stages": (ConfigDict({"name": "sketch", "steps": 800, "batch": 16, "frames": 2}),),
+        }
+    )

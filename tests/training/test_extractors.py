@@ -1,0 +1,61 @@
+"""The tasks of the small networks that conditions are extracted with."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.training.runs import MODEL, one_stage
+from vcjax.conditions.depth import UNIT
+from vcjax.errors import BadInput
+from vcjax.training.assemble import task_of
+from vcjax.training.extractors import depth_loss, sketch_loss
+from vcjax.training.plan import plan
+from vcjax.training.step import make_step
+
+NETWORKS = {
+    "depth": {"size": 32, "patch": 16, "width": 32, "layers": 4, "heads": 2, "necks": [8, 8, 16, 16], "fusion": 16},
+    "sketch": {"width": 8, "dilated": 4},
+}  # fmt: skip
+CLIP = {"frames": 2, "height": 32, "width": 32, "fps": 8.0}
+
+
+def run_of(tmp_path, name, **changes):
+    networks = {**MODEL["networks"], name: NETWORKS[name]}
+    stage = {"batch": 4, "frames": 2, "optimizer": {"learning_rate": 3e-3, "warmup": 0}}
+    model = {**MODEL, "networks": networks, "clip": CLIP}
+    return one_stage(tmp_path, stage, task=name, model=model, fixed_clips=4, **changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_learns_the_maps_of_a_few_clips(tmp_path, name):
+    run = run_of(tmp_path, name)
+    task = task_of(run)
+    planned = plan(run, task)
+    state = planned.begin(task.init(jax.random.key(0)), 0)
+    step = make_step(task, planned, 0)
+    batch = task._source.batch(0, 4, 2)
+    losses = []
+    for _ in range(60):
+        state, metrics = step(state, {}, batch)
+        losses.append(float(metrics["loss"]))
+    assert np.mean(losses[-5:]) < 0.5 * losses[0]
+    (clip,) = task.samples(state.parameters, {}).values()
+    assert clip.frames.shape[0] == 8
+    assert clip.frames.std() > 1
+
+
+def test_a_perfect_answer_costs_least():
+    wanted = jnp.asarray(np.random.default_rng(0).random((2, 4, 4, 1), np.float32))
+    assert np.allclose(depth_loss(wanted * UNIT, wanted), 0, atol=1e-6)
+    assert (np.asarray(depth_loss(wanted * UNIT + UNIT, wanted)) > 0.9).all()
+    lines = (wanted > 0.5).astype(jnp.float32)
+    assert (np.asarray(sketch_loss(lines, lines)) < 1e-4).all()
+    assert np.isfinite(np.asarray(sketch_loss(1 - lines, lines))).all()
+    assert (np.asarray(sketch_loss(1 - lines, lines)) > 1).all()
+
+
+def test_a_model_without_the_network_is_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"config\.model\.networks must hold sketch"):
+        task_of(one_stage(tmp_path, task="sketch"))
