@@ -10,7 +10,7 @@ from vcjax.loading import model_table
 
 
 def get_config() -> ConfigDict:
-    """First and last frame of each clip of the sprite world, as pictures."""
+    """The first frame of each clip of the sprite world, as pictures."""
     return ConfigDict(
         {
             "task": "sketch",
@@ -22,12 +22,12 @@ def get_config() -> ConfigDict:
             "sample_every": 500,
             **DEVICES,
             "optimizer": {
-                "learning_rate": 1e-3,
-                "warmup": 100,
+                "learning_rate": 2e-3,
+                "warmup": 50,
                 "decay": "cosine",
                 "final": 0.02,
                 "weight_decay": 1e-3,
             },
-            "stages": (ConfigDict({"name": "sketch", "steps": 800, "batch": 16, "frames": 2}),),
+            "stages": (ConfigDict({"name": "sketch", "steps": 400, "batch": 16, "frames": 1}),),
         }
     )

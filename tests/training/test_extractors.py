@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from tests.training.runs import MODEL, one_stage
-from vcjax.conditions.depth import UNIT
 from vcjax.errors import BadInput
 from vcjax.training.assemble import task_of
 from vcjax.training.extractors import depth_loss, sketch_loss
@@ -23,7 +22,8 @@ CLIP = {"frames": 2, "height": 32, "width": 32, "fps": 8.0}
 def run_of(tmp_path, name, **changes):
     networks = {**MODEL["networks"], name: NETWORKS[name]}
     stage = {"batch": 4, "frames": 2, "optimizer": {"learning_rate": 3e-3, "warmup": 0}}
-    model = {**MODEL, "networks": networks, "clip": CLIP}
+    conditions = {**MODEL["conditions"], "depth": {"unit": 1.0}, "sketch": {}}
+    model = {**MODEL, "networks": networks, "conditions": conditions, "clip": CLIP}
     return one_stage(tmp_path, stage, task=name, model=model, fixed_clips=4, **changes)
 
 
@@ -48,14 +48,16 @@ def test_a_network_learns_the_maps_of_a_few_clips(tmp_path, name):
 
 def test_a_perfect_answer_costs_least():
     wanted = jnp.asarray(np.random.default_rng(0).random((2, 4, 4, 1), np.float32))
-    assert np.allclose(depth_loss(wanted * UNIT, wanted), 0, atol=1e-6)
-    assert (np.asarray(depth_loss(wanted * UNIT + UNIT, wanted)) > 0.9).all()
+    assert np.allclose(depth_loss(wanted, wanted), 0, atol=1e-6)
+    assert (np.asarray(depth_loss(wanted + 1, wanted)) > 0.9).all()
     lines = (wanted > 0.5).astype(jnp.float32)
     assert (np.asarray(sketch_loss(lines, lines)) < 1e-4).all()
     assert np.isfinite(np.asarray(sketch_loss(1 - lines, lines))).all()
     assert (np.asarray(sketch_loss(1 - lines, lines)) > 1).all()
 
 
-def test_a_model_without_the_network_is_refused(tmp_path):
-    with pytest.raises(BadInput, match=r"config\.model\.networks must hold sketch"):
+def test_a_model_without_the_network_or_the_condition_is_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"config\.model\.conditions must hold sketch"):
         task_of(one_stage(tmp_path, task="sketch"))
+    with pytest.raises(BadInput, match=r"config\.model\.networks must hold depth"):
+        task_of(one_stage(tmp_path, task="depth"))

@@ -13,16 +13,16 @@ from vcjax.conditions.preview import as_picture
 from vcjax.conditions.storage import PictureCondition, maps_of, picture_files
 from vcjax.video.clip import Clip
 
-UNIT = 20.0  # what the depth network's answers are divided by
-NEAREST = 10.0  # and clipped to then (both from the released configuration)
+NEAREST = 10.0  # what nearness is clipped to (from the released configuration)
 RANGE = "depth_range"  # field of a record: the nearness that black and white of its pictures stand for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Depth(PictureCondition):
-    """Nearness of each pixel, larger is nearer, in units of 20 of the depth network's.
+    """Nearness of each pixel, larger is nearer.
 
     Attributes:
+        unit: what the depth network's answers are divided by (20 in the released configuration).
         white: nearness that white stands for in a depth picture.
     """
 
@@ -39,6 +39,7 @@ class Depth(PictureCondition):
         "picture files of 8 bits, JPEG where PNG is too large: maps as rich as the footage's brightness above 35 dB"
     )
 
+    unit: float = 20.0
     white: float = 1.0
 
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 1"]:
@@ -56,7 +57,7 @@ class Depth(PictureCondition):
 
         self.need(networks)
         frames = resize_crop(clip.frames, *self.size(shape), rule="map")
-        return np.clip(networks["depth"](frames) / UNIT, 0, NEAREST)
+        return np.clip(networks["depth"](frames) / self.unit, 0, NEAREST)
 
     def fields(self, shape: ClipShape) -> dict[str, Field]:
         """A file a map, and the clip's least and greatest nearness, which are black and white in them."""

@@ -70,7 +70,9 @@ class DPT(nn.Module):
             y = Fusion(self.dtype, name=f"fusion_{stage}")(feature, y)
         y = conv3x3(self.fusion // 2, self.dtype, "head_0")(y)
         y = nn.relu(conv3x3(HEAD, self.dtype, "head_1")(doubled(y)))
-        return nn.relu(dense(1, self.dtype, "head_2")(y)).astype(jnp.float32)
+        # It begins with one everywhere, since a ReLU that answers zero everywhere learns nothing.
+        begin = {"kernel_init": nn.initializers.zeros, "bias_init": nn.initializers.ones}
+        return nn.relu(nn.Dense(1, dtype=self.dtype, name="head_2", **begin)(y)).astype(jnp.float32)
 
     def _feature_map(self, tokens: Array, stage: int, rows: int) -> Array:
         """The patches' tokens, each joined with the class token, as a map of the stage's size and `fusion` channels."""

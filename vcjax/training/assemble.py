@@ -98,7 +98,10 @@ def _clip(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
 
 def _extractor(name: str, run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
     _check_clips_whole(run, mesh)
-    return ExtractorTask(composer.networks, name, _source(run, composer, mesh), composer.shape.fps)
+    if name not in composer.conditions:
+        raise BadInput(f"config.model.conditions must hold {name}, which task {name} learns to extract")
+    unit = getattr(composer.conditions[name], "unit", 1.0)
+    return ExtractorTask(composer.networks, name, _source(run, composer, mesh), composer.shape.fps, unit)
 
 
 def _check_clips_whole(run: Run, mesh: Mesh) -> None:

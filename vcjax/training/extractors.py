@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from vcjax.conditions.depth import UNIT
 from vcjax.conditions.preview import side_by_side
 from vcjax.errors import BadInput
 from vcjax.training.config import Stage
@@ -28,8 +27,8 @@ Map = Float[Array, "N H W 1"]
 
 
 def depth_loss(answer: Map, wanted: Map) -> Float[Array, "N"]:
-    """Absolute error of nearness and of its differences; the network answers in units of 1/20."""
-    error = answer / UNIT - wanted
+    """Absolute error of nearness and of its differences."""
+    error = answer - wanted
     edges = sum(jnp.abs(jnp.diff(error, axis=axis)).mean((1, 2, 3)) for axis in (1, 2))
     return jnp.abs(error).mean((1, 2, 3)) + EDGES * edges
 
@@ -41,7 +40,6 @@ def sketch_loss(answer: Map, wanted: Map) -> Float[Array, "N"]:
 
 
 LOSSES: dict[str, Callable[[Map, Map], Float[Array, "N"]]] = {"depth": depth_loss, "sketch": sketch_loss}
-WHITE = {"depth": UNIT, "sketch": 1.0}  # the answer that is shown as white
 
 
 class ExtractorTask:
@@ -52,6 +50,7 @@ class ExtractorTask:
         name: a key of `LOSSES`.
         source: of the clips.
         fps: of the clip of samples.
+        unit: what the network's answers are divided by to be the condition.
 
     Raises:
         BadInput: the model has no such network.
@@ -59,13 +58,14 @@ class ExtractorTask:
 
     growing: tuple[str, ...] = ()
 
-    def __init__(self, networks: Networks, name: str, source: SpriteSource, fps: float):
+    def __init__(self, networks: Networks, name: str, source: SpriteSource, fps: float, unit: float):
         if getattr(networks, name) is None:
             raise BadInput(f"config.model.networks must hold {name}, the network that task {name} trains")
         self._networks, self._name = networks, name
         self._network = getattr(networks, name)
         self._source = source
         self._fps = fps
+        self._unit = unit
 
     def init(self, key: PRNGKeyArray) -> Tree:
         """The module's own parameters."""
@@ -89,7 +89,7 @@ class ExtractorTask:
         """Images of the validation split, what is true of them and what the network sees, one a frame."""
         picked = self._source.pick("validation", np.arange(SHOWN, dtype=np.int32), frames=1)
         pictures, wanted = self._pair(self._source.example(picked, jax.random.key(0), split="validation"))
-        seen = jax.jit(self._answer)(parameters, pictures) / WHITE[self._name]
+        seen = jax.jit(self._answer)(parameters, pictures)
         columns = {"image": pictures, self._name: wanted, "seen": seen}
         return {self._name: side_by_side({name: _shown(x) for name, x in columns.items()}, self._fps)}
 
@@ -99,7 +99,7 @@ class ExtractorTask:
         return pictures.reshape(-1, *pictures.shape[2:]), wanted.reshape(-1, *wanted.shape[2:])
 
     def _answer(self, parameters: Tree, pictures: Float[Array, "N H W 3"]) -> Map:
-        return apply(self._network, parameters[self._name], normalised(self._name, pictures))
+        return apply(self._network, parameters[self._name], normalised(self._name, pictures)) / self._unit
 
 
 def _shown(x: Array) -> np.ndarray:
