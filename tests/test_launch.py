@@ -3,9 +3,7 @@
 import os
 import shlex
 import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ LAUNCH = ROOT / "launch"
 SCRIPTS = sorted(LAUNCH.rglob("*.sh"))
 SETTINGS = {
     "DRY_RUN": "1", "TYPE": "v5p-128", "ZONE": "us-east5-a", "BUCKET": "runs", "IMAGE": "registry/vcjax",
-    "CLAIM": "runs", "HOSTS": "4", "CORES": "2", "MASTER": "http://flink:8081",
+    "CLAIM": "runs", "HOSTS": "4", "MASTER": "http://flink:8081",
 }  # fmt: skip
 READING = ("bash", "cat", "dirname")  # all that a dry run may call
 ARGUMENTS = ["configs/smoke.py", '--config.out=runs/two "words"']
@@ -131,36 +129,3 @@ def test_a_run_that_a_signal_ended_asks_to_be_started_again(monkeypatch, capsys)
     left["steps"] = 0
     assert trainer.main(["--config=configs/smoke.py"]) == 0
     assert "160 of 160 steps are done" in capsys.readouterr().out
-
-
-def test_every_core_has_a_process_and_a_signal_ends_them_all(tmp_path):
-    script = tmp_path / "launch" / "local" / "cores.sh"
-    script.parent.mkdir(parents=True)
-    shutil.copy(LAUNCH / "local" / "cores.sh", script)
-    trainer_of_it = tmp_path / ".venv" / "bin" / "vcjax"
-    trainer_of_it.parent.mkdir(parents=True)
-    trainer_of_it.write_text(
-        """#!/usr/bin/env bash
-trap 'exit $((75 - JAX_PROCESS_ID))' TERM
-echo "$JAX_PROCESS_ID of $JAX_NUM_PROCESSES at $JAX_COORDINATOR_ADDRESS: $XLA_FLAGS: $*"
-touch "ready.$JAX_PROCESS_ID"
-while :; do sleep 0.05; done
-"""
-    )
-    trainer_of_it.chmod(0o755)
-    environment = {**os.environ, "CORES": "2", "PORT": "9", "XLA_FLAGS": ""}
-    process = subprocess.Popen(
-        [script, "a.py", "--config.seed=1"], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    ready = [tmp_path / f"ready.{i}" for i in range(2)]
-    deadline = time.monotonic() + 30
-    while not all(path.exists() for path in ready):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    printed, _ = process.communicate(timeout=30)
-    assert process.returncode == 75  # the greater of the two
-    flags = "--xla_cpu_multi_thread_eigen=false "
-    assert sorted(printed.splitlines()) == [
-        f"{i} of 2 at 127.0.0.1:9: {flags}: train --config=a.py --config.seed=1" for i in range(2)
-    ]
