@@ -5,10 +5,14 @@ BIN = $(VENV)/bin
 OUT ?= outputs
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test slow parity check clean
+.PHONY: demo gallery test slow parity check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m vcjax.demo --out $(OUT)
+
+# The pictures of the README.
+gallery: $(VENV)/.installed
+	$(BIN)/python -m vcjax.demo --out docs/gallery --form webp
 
 test: $(VENV)/.installed-test check
 	$(BIN)/python -m pytest -n 2 -m "not slow and not parity" --durations=5

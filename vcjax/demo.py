@@ -3,12 +3,14 @@
 import argparse
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import vcjax
 from vcjax.data import sprites
 from vcjax.evaluation.bars import BARS, Bar
+from vcjax.evaluation.board import Protocol
 from vcjax.evaluation.report import beside
-from vcjax.evaluation.scoreboard import Protocol, Scoreboard
+from vcjax.evaluation.scoreboard import Scoreboard
 from vcjax.evaluation.settings import SETTINGS
 from vcjax.loading import fingerprint
 
@@ -38,19 +40,22 @@ def main(out: Path, form: str) -> None:
         guidance=composer.defaults.guidance,
         first=CLIP,
     )
-    board = Scoreboard(composer, protocol, out / "demo")
     obeyed = 0
-    for task, name in TASKS.items():
-        setting = SETTINGS[name]
-        board.make(setting)
-        path = out / f"{task}.{form}"
-        beside(board, composer, setting, 0).save(path)
-        (caption,) = sprites.captions(board.clips(setting.wanted).facts)
-        given = " + ".join(repr(caption) if giver == "text" else giver for giver, _ in setting.given)
-        scores = board.scores(setting, compared=False)
-        judged = [_judged(bar, scores[bar.measure]) for bar in BARS if bar.setting == name and _alone(bar)]
-        obeyed += all(passed for _, passed in judged)
-        print(f"{path}: {given}: {'; '.join(told for told, _ in judged)}", flush=True)
+    with TemporaryDirectory() as folder:
+        board = Scoreboard(composer, protocol, Path(folder))
+        for task, name in TASKS.items():
+            setting = SETTINGS[name]
+            board.make(setting)
+            path = out / f"{task}.{form}"
+            beside(board, composer, setting, 0).save(path)
+            (caption,) = sprites.captions(board.clips(setting.wanted).facts)
+            given = " + ".join(repr(caption) if giver == "text" else giver for giver, _ in setting.given)
+            scores = board.scores(setting, compared=False)
+            judged = [
+                _judged(bar, scores[bar.measure]) for bar in BARS if bar.setting == name and _alone(bar)
+            ]
+            obeyed += all(passed for _, passed in judged)
+            print(f"{path}: {given}: {'; '.join(told for told, _ in judged)}", flush=True)
     seconds = time.monotonic() - started
     print(
         f"{len(TASKS)} videos in {seconds:.0f} seconds, {obeyed} of them as they should be: {out.resolve()}"

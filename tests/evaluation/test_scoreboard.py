@@ -11,9 +11,10 @@ import pytest
 import vcjax
 from vcjax.composer import Composer
 from vcjax.errors import BadInput
+from vcjax.evaluation.board import Protocol
 from vcjax.evaluation.cases import OWN, TURNED, clips_of, conditions_of
 from vcjax.evaluation.report import PAGE, SCORES, TABLE, report
-from vcjax.evaluation.scoreboard import Protocol, Scoreboard
+from vcjax.evaluation.scoreboard import Scoreboard
 from vcjax.evaluation.settings import SETTINGS, chosen
 from vcjax.video.clip import Clip
 
@@ -91,3 +92,24 @@ def test_every_setting_hands_in_what_the_composer_reads(composer, tmp_path):
             clip = jax.tree.map(lambda leaf: leaf[0], board.clips(variant))
             read = composer.read(conditions_of(clip, (name,), shape.fps, 0), shape)
             assert all(np.isfinite(array).all() for array in read.values())
+
+
+def test_processes_can_share_the_videos(composer, tmp_path):
+    board, setting = Scoreboard(composer, PROTOCOL, tmp_path), SETTINGS["image"]
+    count = len(composer.asked)
+    board.make(setting, part=(1, 2))
+    assert [seed for seed, *_ in composer.asked[count:]] == [1]
+    board.make(setting, part=(0, 2))
+    assert [seed for seed, *_ in composer.asked[count:]] == [1, 0]
+    assert board.frames(setting).shape[0] == 2
+
+
+def test_a_scoreboard_can_begin_with_another_clip(composer, tmp_path):
+    board = Scoreboard(composer, dataclasses.replace(PROTOCOL, clips=1, first=1), tmp_path)
+    count = len(composer.asked)
+    board.make(SETTINGS["image"])
+    assert [seed for seed, *_ in composer.asked[count:]] == [1]
+    assert (board.clips(OWN).frames[0] == composer._answers[OWN][1]).all()
+    rows = board.scores(SETTINGS["image"], compared=False)
+    assert rows["PSNR of the first frame, dB"]["value"] == 60
+    assert all("none" not in row for row in rows.values())

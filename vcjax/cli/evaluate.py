@@ -1,7 +1,8 @@
-"""The command `vcjax evaluate`: the scoreboard of a model on the sprite world."""
+"""The command `vcjax evaluate`: how well a model obeys, on the sprite world or on a prepared data set."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress
@@ -14,38 +15,91 @@ from vcjax.errors import BadInput
 
 def evaluate(
     model: Model = "tiny",
-    clips: Annotated[int, typer.Option(min=1, help="Test clips a setting.")] = 64,
+    clips: Annotated[int, typer.Option(min=1, help="Clips a setting.")] = 64,
     steps: Annotated[int | None, typer.Option(min=1, help="DDIM steps. (default: the model's)")] = None,
     guidance: Annotated[float | None, typer.Option(help="Weight of guidance. (default: the model's)")] = None,
-    groups: Annotated[str, typer.Option(help="Settings: some of alone,tasks,pairs,curves.")] = "alone,tasks",
+    groups: Annotated[
+        str, typer.Option(help="Settings on the sprite world: some of alone,tasks,pairs,curves.")
+    ] = "alone,tasks",
+    data: Annotated[
+        Path | None, typer.Option(help="A prepared data set to take clips from instead of the sprite world.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of the data set.")] = "validation",
+    features: Annotated[
+        str | None,
+        typer.Option(help="MODULE:FUNCTION, from videos to features: with --data, for the Frechet distance."),
+    ] = None,
     part: Annotated[
         str,
         typer.Option(
             help="Make only part I of N of the videos, as in 0/2, and score nothing: for processes that share."
         ),
     ] = "",
-    shown: Annotated[int, typer.Option(min=0, help="Videos of each setting on the page.")] = 4,
+    shown: Annotated[int, typer.Option(min=0, help="Videos of each setting to look at.")] = 4,
     out: Annotated[
         Path, typer.Option(help="Folder for videos, scores and page; what is there is not made again.")
     ] = Path("evaluation"),
 ) -> None:
-    """Score how well a model obeys its conditions, on clips of the sprite world that it has not seen."""
-    from vcjax.evaluation.report import PAGE, SCORES, TABLE, report
-    from vcjax.evaluation.scoreboard import Protocol, Scoreboard
-    from vcjax.evaluation.settings import chosen
+    """Score how well a model obeys its conditions, on clips that it has not seen."""
+    from vcjax.evaluation.board import SPRITES, Protocol
     from vcjax.loading import fingerprint
 
+    if features is not None and data is None:
+        raise BadInput("--features needs --data")
     composer = vcjax.load(model)
-    settings = chosen(tuple(names(groups) or ()), tuple(composer.conditions))
     protocol = Protocol(
         model=fingerprint(model),
         clips=clips,
         steps=composer.defaults.steps if steps is None else steps,
         guidance=composer.defaults.guidance if guidance is None else guidance,
+        data=SPRITES if data is None else f"{data.name}:{split}",
     )
-    mine = _part(part)
+    mine, shown = _part(part), min(shown, clips)
+    if data is None:
+        _on_sprites(composer, protocol, tuple(names(groups) or ()), mine, shown, out)
+    else:
+        _on_footage(composer, protocol, data, split, features, mine, shown, out)
+
+
+def _on_sprites(
+    composer: Any, protocol: Any, groups: tuple[str, ...], mine: tuple[int, int], shown: int, out: Path
+) -> None:
+    from vcjax.evaluation.report import PAGE, TABLE, report
+    from vcjax.evaluation.scoreboard import Scoreboard
+    from vcjax.evaluation.settings import chosen
+
+    settings = chosen(groups, tuple(composer.conditions))
     board = Scoreboard(composer, protocol, out)
-    total = len(range(mine[0], clips, mine[1]))
+    if _make(board, settings, mine):
+        report(board, composer, protocol, settings, shown, out)
+        print((out / TABLE).read_text("utf-8"), end="")
+        print(out / PAGE)
+
+
+def _on_footage(
+    composer: Any,
+    protocol: Any,
+    data: Path,
+    split: str,
+    features: str | None,
+    mine: tuple[int, int],
+    shown: int,
+    out: Path,
+) -> None:
+    from vcjax.data.records import Prepared
+    from vcjax.evaluation.footage import FootageBoard, features_of, tell
+
+    given = None if features is None else features_of(features)
+    board = FootageBoard(composer, protocol, out, Prepared(data), split, given)
+    if _make(board, board.settings, mine):
+        print(tell(board, shown, out), end="")
+        print(out)
+
+
+def _make(board: Any, settings: Sequence[Any], mine: tuple[int, int]) -> bool:
+    """Make the videos of the settings; whether all of them are there to be scored."""
+    index, parts = mine
+    total = len(range(index, len(board.indices), parts))
     with Progress(console=console) as progress:
         bar = progress.add_task("", total=total * len(settings))
         for i, setting in enumerate(settings):
@@ -54,12 +108,9 @@ def evaluate(
                 lambda name, done, _, i=i: progress.update(bar, description=name, completed=i * total + done),
                 mine,
             )
-    if part:
-        print(f"{total * len(settings)} videos are made: {out}; without --part all are scored")
-        return
-    scores = report(board, composer, protocol, settings, min(shown, clips), out)
-    print((out / TABLE).read_text("utf-8"), end="")
-    print(f"{sum(map(len, scores.values()))} figures: {out / SCORES}; the videos: {out / PAGE}")
+    if parts > 1:
+        print(f"{total * len(settings)} videos are made; without --part all are scored")
+    return parts == 1
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -14,8 +14,9 @@ from vcjax.composer import Composer
 from vcjax.conditions.preview import side_by_side
 from vcjax.data import sprites
 from vcjax.evaluation.bars import Scores, judged
+from vcjax.evaluation.board import Protocol
 from vcjax.evaluation.cases import conditions_of
-from vcjax.evaluation.scoreboard import Protocol, Scoreboard
+from vcjax.evaluation.scoreboard import Scoreboard
 from vcjax.evaluation.settings import Setting
 from vcjax.files import replacing
 from vcjax.video.clip import Clip
@@ -45,7 +46,7 @@ def report(
         unfinished.write_text(json.dumps(_finite(scores), indent=1) + "\n", "utf-8")
     rows, verdicts = _rows(scores), _verdicts(scores)
     with replacing(out / TABLE) as unfinished:
-        tables = [_markdown(COLUMNS, rows)] + [_markdown(VERDICT_COLUMNS, verdicts)] * bool(verdicts)
+        tables = [markdown(COLUMNS, rows)] + [markdown(VERDICT_COLUMNS, verdicts)] * bool(verdicts)
         unfinished.write_text("\n".join(tables), "utf-8")
     pictures = {setting: _pictures(board, composer, setting, shown, out) for setting in settings}
     with replacing(out / PAGE) as unfinished:
@@ -85,7 +86,8 @@ def _verdicts(scores: Scores) -> list[list[str]]:
     ]
 
 
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
     return "".join("| " + " | ".join(line) + " |\n" for line in (columns, ["---"] * len(columns), *rows))
 
 

@@ -71,8 +71,14 @@ class DPT(nn.Module):
         y = conv3x3(self.fusion // 2, self.dtype, "head_0")(y)
         y = nn.relu(conv3x3(HEAD, self.dtype, "head_1")(doubled(y)))
         # It begins with one everywhere, since a ReLU that answers zero everywhere learns nothing.
-        begin = {"kernel_init": nn.initializers.zeros, "bias_init": nn.initializers.ones}
-        return nn.relu(nn.Dense(1, dtype=self.dtype, name="head_2", **begin)(y)).astype(jnp.float32)
+        head = nn.Dense(
+            1,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.zeros,
+            bias_init=nn.initializers.ones,
+            name="head_2",
+        )
+        return nn.relu(head(y)).astype(jnp.float32)
 
     def _feature_map(self, tokens: Array, stage: int, rows: int) -> Array:
         """The patches' tokens, each joined with the class token, as a map of the stage's size and `fusion` channels."""
