@@ -65,6 +65,20 @@ def seeing(tmp_path):
     return tmp_path / "seeing"
 
 
+@pytest.fixture
+def blind(tmp_path):
+    """The built-in model without its networks for depth and lines."""
+    folder = tmp_path / "blind"
+    shutil.copytree(str(resources.files("vcjax") / "builtin" / "tiny"), folder)
+    config = read_config(folder)
+    for network in ("depth", "sketch"):
+        config["networks"].pop(network)
+        config["files"].pop(network, None)
+    config["conditions"] |= {"sketch": {}, "single_sketch": {}}
+    write_config(folder, config)
+    return folder
+
+
 def refused(result, *words):
     """One sentence that names these words, exit code 2, no traceback."""
     code, out, err = result
@@ -95,18 +109,28 @@ def test_one_command_turns_footage_and_conditions_into_a_video(vc, footage, tmp_
 def test_extract_writes_every_condition_it_can_and_a_preview(vc, footage, tmp_path):
     code, out, err = vc("extract", footage, "--out", tmp_path / "parts")
     assert code == 0
-    names = ["style.npy", "image.npy", "motion.npy", "mask.npy", "preview.mp4"]
+    names = [*(f"{name}.npy" for name in CATALOGUE if name != "text"), "preview.mp4"]
     assert out.split() == [str(tmp_path / "parts" / name) for name in names]
     assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == sorted(names)
     assert np.load(tmp_path / "parts" / "motion.npy").shape == (16, 64, 64, 2)
     assert len(vcjax.read(tmp_path / "parts" / "preview.mp4")) == 16
+    assert "not extracted" not in err
+    again = ["--motion", tmp_path / "parts" / "motion.npy", "--image", tmp_path / "parts" / "image.npy"]
+    assert vc("generate", *again, "--steps", 2, "--out", tmp_path / "again.gif")[0] == 0
+
+
+def test_what_a_model_has_no_network_for_is_said(vc, footage, blind, tmp_path):
+    code, out, err = vc("extract", footage, "--model", blind, "--frames", 3, "--out", tmp_path / "parts")
+    assert code == 0
+    assert [Path(line).stem for line in out.split()] == ["style", "image", "motion", "mask", "preview"]
     for name, network in (
         ("single_sketch", "sketch and no cleaner network"),
         ("depth", "depth network"),
     ):
         assert f"not extracted: {name}, since this model has no {network}" in " ".join(err.split())
-    again = ["--motion", tmp_path / "parts" / "motion.npy", "--image", tmp_path / "parts" / "image.npy"]
-    assert vc("generate", *again, "--steps", 2, "--out", tmp_path / "again.gif")[0] == 0
+    refused(vc("extract", footage, "--only", "depth", "--model", blind), "depth", "network")
+    asked = vc("generate", "--depth-from", footage, "--model", blind)
+    refused(asked, "depth", "depth network", "finished depth")
 
 
 def test_a_model_with_all_networks_takes_a_clip_apart_into_all_eight_conditions(
@@ -136,7 +160,7 @@ def test_every_real_file_can_be_composed_from_and_taken_apart(vc, shared, tmp_pa
         code, _, err = vc("generate", *given, *FAST, "--out", tmp_path / f"{i}.mp4")
         assert (code, "error" in err) == (0, False), path
         code, out, _ = vc("extract", path, "--out", tmp_path / str(i))
-        assert (code, len(out.split())) == (0, 5), path
+        assert (code, len(out.split())) == (0, 8), path
 
 
 def encode(path, codec, count, *, size=(96, 64), pix_fmt="yuv420p", times=None, form=None):
@@ -232,7 +256,6 @@ def test_broken_footage_ends_with_one_sentence_and_nothing_written(vc, tmp_path)
         (["--image", "a.png", "--image-from", "b.mp4"], ["exclude one another"]),
         (["--model", "huge"], ["no model 'huge'"]),
         (["--motion", "walk.mp4"], ["walk.mp4", "--motion-from"]),
-        (["--depth-from", "walk.mp4"], ["depth", "depth network", "finished depth"]),
         (["--steps", "0"], ["from 1 to 1000"]),
         (["--seed", "-1"], ["seed must be from 0"]),
         (["--out", f"{'long' * 80}.mp4"], ["File name too long"]),
@@ -245,7 +268,7 @@ def test_a_wrong_flag_is_one_sentence(vc, arguments, words, tmp_path):
 
 
 def test_conditions_that_cannot_be_extracted_are_refused_by_name(vc, footage):
-    refused(vc("extract", footage, "--only", "depth"), "depth", "network")
+    refused(vc("extract", footage, "--only", "text"), "text", "cannot be extracted")
     refused(vc("extract", footage, "--only", "smell"), "smell", "motion")
 
 

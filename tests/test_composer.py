@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -153,15 +155,18 @@ def test_footage_is_decoded_once_for_all_conditions_taken_from_it(composer, tmp_
     }
 
 
+def test_what_a_model_cannot_extract_is_named(composer):
+    blind = dataclasses.replace(composer, networks=dataclasses.replace(composer.networks, depth=None))
+    message = "depth is extracted by a depth network, which this model does not have"
+    with pytest.raises(BadInput, match=message):
+        blind(depth=vcjax.extract("x.mp4"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"smell": 1}, "model tiny has no condition 'smell': it has text, style"),
         ({"depth": "nowhere.png"}, r"nowhere\.png"),
-        (
-            {"depth": vcjax.extract("x.mp4")},
-            "depth is extracted by a depth network, which this model does not have",
-        ),
         ({"text": "a", "strength": {"depth": 1.0}}, "strength of 'depth' needs that condition"),
         ({"text": "a", "strength": {"text": float("nan")}}, "finite"),
         ({"text": "a", "away": ["depth"]}, "guidance away 'depth' needs that condition"),

@@ -26,7 +26,7 @@ from vcjax.evaluation.footage import (
     TABLE,
     FootageBoard,
     features_of,
-    tell,
+    report,
 )
 from vcjax.video.clip import Clip
 
@@ -78,7 +78,7 @@ def test_videos_are_scored_beside_the_clips_themselves(composer, dataset, tmp_pa
     assert set(board.given(board.settings[-1], 1)) == set(CONDITIONS)
     for setting in board.settings:
         board.make(setting)
-    table = tell(board, 1, tmp_path)
+    table = report(board, 1, tmp_path)
     scores = json.loads((tmp_path / SCORES).read_text())
     assert list(scores) == names
     for name in names[1:]:

@@ -87,12 +87,12 @@ def _on_footage(
     out: Path,
 ) -> None:
     from vcjax.data.records import Prepared
-    from vcjax.evaluation.footage import FootageBoard, features_of, tell
+    from vcjax.evaluation.footage import FootageBoard, features_of, report
 
     given = None if features is None else features_of(features)
     board = FootageBoard(composer, protocol, out, Prepared(data), split, given)
     if _make(board, board.settings, mine):
-        print(tell(board, shown, out), end="")
+        print(report(board, shown, out), end="")
         print(out)
 
 

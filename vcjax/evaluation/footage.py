@@ -172,7 +172,7 @@ class FootageBoard(Board):
         return float(np.linalg.norm(found - wanted, axis=-1).mean())
 
 
-def tell(board: FootageBoard, shown: int, out: Path) -> str:
+def report(board: FootageBoard, shown: int, out: Path) -> str:
     """Score what has been made, write json, a table and videos beside their conditions; returns the table.
 
     Args:
