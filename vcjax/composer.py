@@ -284,6 +284,12 @@ class Composer:
         frames = self.shape.frames if frames is None else whole("frames", frames)
         return dataclasses.replace(self.shape, frames=frames, height=height, width=width)
 
+    @property
+    def latent(self) -> tuple[int, int, int]:
+        """Height, width and channels of the latent of a frame of `shape`."""
+        factor = self.networks.autoencoder.factor
+        return self.shape.height // factor, self.shape.width // factor, self.networks.unet.latent_channels
+
     @cached_property
     def functions(self) -> dict[str, Callable[..., np.ndarray]]:
         """The frozen networks that conditions may call, from host arrays to host arrays, by name."""

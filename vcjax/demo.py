@@ -1,13 +1,15 @@
 """`make demo`: the nine tasks of VideoComposer, composed by the built-in model from clips that it has never seen, and judged."""
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import vcjax
 from vcjax.data import sprites
-from vcjax.evaluation.bars import BARS, Bar
+from vcjax.errors import BadInput
+from vcjax.evaluation.bars import BARS, judged
 from vcjax.evaluation.board import Protocol
 from vcjax.evaluation.report import beside
 from vcjax.evaluation.scoreboard import Scoreboard
@@ -27,6 +29,9 @@ TASKS = {  # the paper's, by the scoreboard's names for them
     "translation": "translation",
 }
 FORMS = ("mp4", "webp", "gif")
+TOLD_ALONE = tuple(
+    bar for bar in BARS if bar.unit in ("", "of truth", "or 3 below truth")
+)  # by one setting's videos
 
 
 def main(out: Path, form: str) -> None:
@@ -47,29 +52,20 @@ def main(out: Path, form: str) -> None:
             setting = SETTINGS[name]
             board.make(setting)
             path = out / f"{task}.{form}"
-            beside(board, composer, setting, 0).save(path)
+            beside(board, setting, 0).save(path)
             (caption,) = sprites.captions(board.clips(setting.wanted).facts)
             given = " + ".join(repr(caption) if giver == "text" else giver for giver, _ in setting.given)
-            scores = board.scores(setting, compared=False)
-            judged = [
-                _judged(bar, scores[bar.measure]) for bar in BARS if bar.setting == name and _alone(bar)
-            ]
-            obeyed += all(passed for _, passed in judged)
-            print(f"{path}: {given}: {'; '.join(told for told, _ in judged)}", flush=True)
+            verdicts = judged({name: board.scores(setting, compared=False)}, TOLD_ALONE)
+            obeyed += all(passed for *_, passed in verdicts)
+            told = (
+                f"{bar.measure} {reached:.2f} ({bar}: {'yes' if passed else 'no'})"
+                for bar, reached, passed in verdicts
+            )
+            print(f"{path}: {given}: {'; '.join(told)}", flush=True)
     seconds = time.monotonic() - started
     print(
         f"{len(TASKS)} videos in {seconds:.0f} seconds, {obeyed} of them as they should be: {out.resolve()}"
     )
-
-
-def _alone(bar: Bar) -> bool:
-    """Whether a bar can be told from the videos of its setting alone."""
-    return bar.unit in ("", "of truth", "or 3 below truth")
-
-
-def _judged(bar: Bar, row: dict) -> tuple[str, bool]:
-    passed = bar.passed(row)
-    return f"{bar.measure} {bar.reached(row):.2f} ({bar}: {'yes' if passed else 'no'})", passed
 
 
 if __name__ == "__main__":
@@ -77,4 +73,8 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("outputs"), help="folder to write to")
     parser.add_argument("--form", choices=FORMS, default="mp4", help="of the videos")
     options = parser.parse_args()
-    main(options.out, options.form)
+    try:
+        main(options.out, options.form)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -19,6 +19,7 @@ from vcjax.evaluation.settings import SETTINGS
         (Bar("strokes", PATH, 1.0), {"value": 1.1}, 1.1, False),
         (Bar("strokes", PATH, 1.0), {"value": math.nan}, math.nan, False),
         (Bar("text", "shape told", 0.85, "of truth"), {"value": 0.6, "truth": 0.8}, 0.75, False),
+        (Bar("text", "shape told", 0.85, "of truth"), {"value": 0.6, "truth": 0.0}, math.nan, False),
         (Bar("text + motion", PATH, 0.1, "of none"), {"value": 0.5, "none": 10.0}, 0.05, True),
         (Bar("text + image", "PSNR of the first frame, dB", 27.0, "or 3 below truth"), {"value": 23.0, "truth": 25.0}, 23.0, True),
         (Bar("text + image", "PSNR of the first frame, dB", 27.0, "or 3 below truth"), {"value": 28.0, "truth": 40.0}, 28.0, True),

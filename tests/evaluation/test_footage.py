@@ -103,6 +103,12 @@ def test_what_does_not_fit_is_refused(composer, dataset, tmp_path):
         FootageBoard(composer, PROTOCOL, tmp_path, data, "test")
     with pytest.raises(BadInput, match="prepare it for this model"):
         FootageBoard(vcjax.load("tiny"), PROTOCOL, tmp_path, data, "validation")
+    board = FootageBoard(composer, PROTOCOL, tmp_path, data, "validation", lambda videos: videos.mean())
+    board.make(board.settings[0])
+    with pytest.raises(BadInput, match=r"finite numbers \[3, D\] for 3 videos, not \[\]"):
+        board.scores(board.settings[0])
+    with pytest.raises(BadInput, match="must name a function, but math:pi is 3"):
+        features_of("math:pi")
     with pytest.raises(BadInput, match="MODULE:FUNCTION, not 'nowhere:f'"):
         features_of("nowhere:f")
     with pytest.raises(BadInput, match="MODULE:FUNCTION, not 'math'"):

@@ -59,7 +59,7 @@ def test_videos_are_made_once_and_scored_between_their_anchors(composer, tmp_pat
         again.make(setting)
     assert composer.asked[count:] == [(1, 3, 2.0, (), ("image",))]
 
-    scores = report(again, composer, PROTOCOL, settings, 1, tmp_path)
+    scores = report(again, settings, 1, tmp_path)
     first = scores["image + motion"]["PSNR of the first frame, dB"]
     assert first["value"] == 60  # equal frames
     assert first["low"] <= first["value"] <= first["high"]
@@ -78,7 +78,10 @@ def test_videos_are_made_once_and_scored_between_their_anchors(composer, tmp_pat
 
 
 def test_a_folder_of_another_protocol_is_left_alone(composer, tmp_path):
-    Scoreboard(composer, PROTOCOL, tmp_path)
+    Scoreboard(
+        composer, dataclasses.replace(PROTOCOL, steps=4), tmp_path
+    )  # nothing is made, nothing is agreed
+    Scoreboard(composer, PROTOCOL, tmp_path).make(SETTINGS["nothing"])
     Scoreboard(composer, PROTOCOL, tmp_path)
     with pytest.raises(BadInput, match="steps 3, not 4"):
         Scoreboard(composer, dataclasses.replace(PROTOCOL, steps=4), tmp_path)
@@ -94,12 +97,12 @@ def test_every_setting_hands_in_what_the_composer_reads(composer, tmp_path):
             assert all(np.isfinite(array).all() for array in read.values())
 
 
-def test_processes_can_share_the_videos(composer, tmp_path):
+def test_videos_can_be_made_one_by_one(composer, tmp_path):
     board, setting = Scoreboard(composer, PROTOCOL, tmp_path), SETTINGS["image"]
     count = len(composer.asked)
-    board.make(setting, part=(1, 2))
+    board.make(setting, [1])
     assert [seed for seed, *_ in composer.asked[count:]] == [1]
-    board.make(setting, part=(0, 2))
+    board.make(setting, [0])
     assert [seed for seed, *_ in composer.asked[count:]] == [1, 0]
     assert board.frames(setting).shape[0] == 2
 

@@ -75,7 +75,7 @@ def test_masks_differ_from_clip_to_clip_and_from_epoch_to_epoch(tmp_path):
         ({"workers": -1}, "config.workers"),
         (
             {"model": {**MODEL_WITH_MASK, "clip": {**MODEL["clip"], "frames": 4}}},
-            "config.data holds clips of",
+            "holds clips of",
         ),
         (
             {"model": {**MODEL_WITH_MASK, "conditions": {**MODEL["conditions"], "sketch": {}}}},

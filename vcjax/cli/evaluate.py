@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
-from rich.progress import Progress
 
 import vcjax
 from vcjax.cli.options import Model, names
-from vcjax.cli.terminal import console
+from vcjax.cli.terminal import progress_bar
 from vcjax.errors import BadInput
 
 
@@ -24,7 +24,7 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="A prepared data set to take clips from instead of the sprite world.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Of the data set.")] = "validation",
+    split: Annotated[str | None, typer.Option(help="Of the data set. (default: validation)")] = None,
     features: Annotated[
         str | None,
         typer.Option(help="MODULE:FUNCTION, from videos to features: with --data, for the Frechet distance."),
@@ -41,18 +41,21 @@ def evaluate(
     ] = Path("evaluation"),
 ) -> None:
     """Score how well a model obeys its conditions, on clips that it has not seen."""
+    from vcjax.data.records import checksum
     from vcjax.evaluation.board import SPRITES, Protocol
     from vcjax.loading import fingerprint
 
-    if features is not None and data is None:
-        raise BadInput("--features needs --data")
+    if data is None and (features is not None or split is not None):
+        raise BadInput("--features and --split need --data")
+    split = split or "validation"
     composer = vcjax.load(model)
     protocol = Protocol(
         model=fingerprint(model),
         clips=clips,
         steps=composer.defaults.steps if steps is None else steps,
         guidance=composer.defaults.guidance if guidance is None else guidance,
-        data=SPRITES if data is None else f"{data.name}:{split}",
+        data=SPRITES if data is None else f"{data.resolve().name}:{split}:{checksum(data)}",
+        dtype=np.dtype(composer.networks.unet.dtype).name,
     )
     mine, shown = _part(part), min(shown, clips)
     if data is None:
@@ -71,7 +74,7 @@ def _on_sprites(
     settings = chosen(groups, tuple(composer.conditions))
     board = Scoreboard(composer, protocol, out)
     if _make(board, settings, mine):
-        report(board, composer, protocol, settings, shown, out)
+        report(board, settings, shown, out)
         print((out / TABLE).read_text("utf-8"), end="")
         print(out / PAGE)
 
@@ -100,14 +103,11 @@ def _make(board: Any, settings: Sequence[Any], mine: tuple[int, int]) -> bool:
     """Make the videos of the settings; whether all of them are there to be scored."""
     index, parts = mine
     total = len(range(index, len(board.indices), parts))
-    with Progress(console=console) as progress:
-        bar = progress.add_task("", total=total * len(settings))
+    with progress_bar(unit="videos") as tell:
         for i, setting in enumerate(settings):
-            board.make(
-                setting,
-                lambda name, done, _, i=i: progress.update(bar, description=name, completed=i * total + done),
-                mine,
-            )
+            for place in range(index, len(board.indices), parts):
+                tell(setting.name, i * total + place // parts, len(settings) * total)
+                board.make(setting, [place])
     if parts > 1:
         print(f"{total * len(settings)} videos are made; without --part all are scored")
     return parts == 1

@@ -1,6 +1,7 @@
 """The depth condition: how near each pixel is."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from vcjax.conditions.base import ClipShape, Field, Functions, Kind
 from vcjax.conditions.media import BLACK, array_of, brightness, name_of, pictures
 from vcjax.conditions.preview import as_picture
 from vcjax.conditions.storage import PictureCondition, maps_of, picture_files
+from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
 
 NEAREST = 10.0  # what nearness is clipped to (from the released configuration)
@@ -41,6 +43,10 @@ class Depth(PictureCondition):
 
     unit: float = 20.0
     white: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.unit) and self.unit > 0):
+            raise BadInput(f"depth's unit must be a finite number above 0, not {self.unit}")
 
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 1"]:
         """A finished depth map, resized and cropped."""

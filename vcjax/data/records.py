@@ -12,6 +12,7 @@ A record is a `tf.train.Example` as TFDS makes it, of the fields that `RecordFor
 """
 
 import dataclasses
+import hashlib
 import json
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -189,6 +190,25 @@ class Prepared:
         """How many records each split has."""
         return {name: sum(lengths) for name, lengths in self.description.splits.items()}
 
+    def check_sizes(self, shape: ClipShape, latent: tuple[int, ...]) -> None:
+        """Raise BadInput where clips or latents are not of a model's sizes."""
+        for what, theirs, ours in (
+            ("clips", self.shape, shape),
+            ("latents", tuple(self.description.latent), latent),
+        ):
+            if theirs != ours:
+                raise BadInput(
+                    f"{self.folder} holds {what} of {theirs}, but the model takes {ours}: prepare it for this model"
+                )
+
+    def check_condition(self, name: str, condition: Condition) -> None:
+        """Raise BadInput where a condition was not stored with a model's settings."""
+        if self.conditions[name] != condition:
+            raise BadInput(
+                f"the model takes {name} as {condition}, but {self.folder} was prepared with "
+                f"{self.conditions[name]}: prepare it for this model"
+            )
+
     def split(self, name: str, only: Collection[str] | None = None) -> "Split":
         """The records of a split.
 
@@ -309,6 +329,16 @@ def write_shard(path: Path, records: Iterable[bytes]) -> int:
         for record in records:
             shard.write(record)
     return shard.count
+
+
+def checksum(folder: Path) -> str:
+    """Of a data set's description, which another preparation changes.
+
+    Raises:
+        BadInput: there is none.
+    """
+    read_description(folder)
+    return hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
 
 
 def read_description(folder: Path) -> Description:

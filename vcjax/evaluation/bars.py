@@ -1,6 +1,7 @@
 """What a model of the sprite world has to reach: a bar for each task, told in the figures of the scoreboard."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -31,12 +32,13 @@ class Bar:
     unit: Unit = ""
 
     def reached(self, row: Mapping[str, Any]) -> float:
-        """The figure in the bar's unit, from a row of the scores."""
+        """The figure in the bar's unit, from a row of the scores; NaN where its anchor is zero."""
         if self.unit in ("", "or 3 below truth"):
             return row["value"]
         if self.unit.startswith("of alone"):
             return row["of_alone"]["value" if self.unit == "of alone" else "low"]
-        return row["value"] / row["truth" if self.unit == "of truth" else "none"]
+        anchor = row["truth" if self.unit == "of truth" else "none"]
+        return row["value"] / anchor if anchor else math.nan
 
     def passed(self, row: Mapping[str, Any]) -> bool:
         """Whether a row of the scores is over the bar; a figure that is NaN is not."""

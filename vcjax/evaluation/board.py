@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int32, UInt8
 
 from vcjax.composer import Composer, decode
 from vcjax.errors import BadInput
@@ -21,7 +21,6 @@ from vcjax.weights.trees import Tree
 
 PROTOCOL = "protocol.json"
 SPRITES = "sprites:test"
-Tell = Callable[[str, int, int], None]  # a setting, videos done, videos in all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,8 @@ class Protocol:
         steps: of DDIM.
         guidance: its weight where a setting says nothing else.
         first: of the clips.
-        data: what they are of: `SPRITES`, or a split of a prepared data set.
+        data: what they are of: `SPRITES`, or a split of a prepared data set and the checksum of its description.
+        dtype: that the model computes in.
     """
 
     model: dict[str, Any]
@@ -43,57 +43,47 @@ class Protocol:
     guidance: float
     first: int = 0
     data: str = SPRITES
+    dtype: str = "float32"
 
 
 class Board:
     """Makes videos in settings.
 
-    Attributes:
-        composer: the model.
-        protocol: how it is asked.
-        indices: of the clips; they are seeds too.
-
     Args:
         composer: the model.
         protocol: how it is asked.
         out: folder that keeps the videos.
+        indices: of the clips, int32 `[N]`; they are seeds too. By their number from the protocol's first on without it.
 
     Raises:
         BadInput: the folder holds videos of another protocol.
     """
 
-    def __init__(self, composer: Composer, protocol: Protocol, out: Path):
+    def __init__(
+        self, composer: Composer, protocol: Protocol, out: Path, indices: Int32[np.ndarray, "N"] | None = None
+    ):
+        in_turn = np.arange(protocol.first, protocol.first + protocol.clips, dtype=np.int32)
         self.composer, self.protocol, self._out = composer, protocol, out
-        self.indices = np.arange(protocol.first, protocol.first + protocol.clips, dtype=np.int32)
+        self.indices = in_turn if indices is None else indices
         _agree(protocol, out / PROTOCOL)
 
-    def make(
-        self,
-        setting: Any,
-        tell: Tell = lambda name, done, total: None,
-        part: tuple[int, int] = (0, 1),
-    ) -> None:
-        """Make the videos of a setting that are not there yet.
-
-        Args:
-            setting: it.
-            tell: is told how far it is.
-            part: which of how many parts of the videos to make: several processes can share the work.
-        """
-        index, parts = part
-        places = range(index, len(self.indices), parts)
-        for done, place in enumerate(places):
-            tell(setting.name, done, len(places))
+    def make(self, setting: Any, places: Iterable[int] | None = None) -> None:
+        """Make the videos of a setting that are not there yet: of all clips, or of those at these places of `indices`."""
+        for place in range(len(self.indices)) if places is None else places:
             path = self._path(setting, place)
             if not path.exists():
                 frames = self.video(setting, place)
+                _write(self.protocol, self._out / PROTOCOL)
                 with replacing(path) as unfinished:
                     np.save(unfinished, frames)
-        tell(setting.name, len(places), len(places))
 
     def frames(self, setting: Any) -> UInt8[np.ndarray, "N F H W 3"]:
         """The videos of a setting that has been made."""
-        return np.stack([np.load(self._path(setting, place)) for place in range(len(self.indices))])
+        return np.stack([self.one(setting, place) for place in range(len(self.indices))])
+
+    def one(self, setting: Any, place: int) -> UInt8[np.ndarray, "F H W 3"]:
+        """One of them."""
+        return np.load(self._path(setting, place))
 
     def video(self, setting: Any, place: int) -> UInt8[np.ndarray, "F H W 3"]:
         """The video of the clip at a place of `indices`."""
@@ -119,15 +109,24 @@ def _encode(autoencoder: Autoencoder, parameters: Tree, frames: Array) -> Array:
 
 
 def _agree(protocol: Protocol, path: Path) -> None:
-    """Write the protocol down, or see that it is the one that is there."""
-    table = json.loads(json.dumps(dataclasses.asdict(protocol)))
-    if path.is_file():
-        before = json.loads(path.read_text("utf-8"))
-        for key, value in table.items():
-            if before.get(key) != value:
-                raise BadInput(
-                    f"{path.parent} holds videos made with {key} {before.get(key)!r}, not {value!r}: give another folder"
-                )
+    """Raise BadInput where another protocol has been written down."""
+    if not path.is_file():
         return
-    with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+    before = json.loads(path.read_text("utf-8"))
+    for key, value in _table(protocol).items():
+        if before.get(key) != value:
+            raise BadInput(
+                f"{path.parent} holds videos made with {key} {before.get(key)!r}, not {value!r}: give another folder"
+            )
+
+
+def _write(protocol: Protocol, path: Path) -> None:
+    """Write the protocol down with the first video that could be made by it."""
+    if not path.is_file():
+        with replacing(path) as unfinished:
+            unfinished.write_text(json.dumps(_table(protocol), indent=1) + "\n", "utf-8")
+
+
+def _table(protocol: Protocol) -> dict[str, Any]:
+    """As json holds it."""
+    return json.loads(json.dumps(dataclasses.asdict(protocol)))

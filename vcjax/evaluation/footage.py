@@ -7,10 +7,11 @@ what an object is in real footage, so networks and the codec are asked.
 import dataclasses
 import importlib
 import json
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +19,7 @@ from jaxtyping import Float, UInt8
 
 from vcjax.composer import Composer
 from vcjax.conditions.preview import side_by_side
-from vcjax.data.records import Prepared
+from vcjax.data.records import IMAGES, Prepared
 from vcjax.errors import BadInput
 from vcjax.evaluation import perception
 from vcjax.evaluation.board import Board, Protocol, decoded
@@ -61,7 +62,8 @@ class FootageBoard(Board):
         features: what the Frechet distance is taken of: from videos to a row of features each. Without it there is none.
 
     Raises:
-        BadInput: clips of another shape than the model's, more clips than the split has, or a folder of another protocol.
+        BadInput: a data set that was not prepared for the model, too few clips in the split, or a folder of another
+            protocol.
     """
 
     def __init__(
@@ -73,20 +75,18 @@ class FootageBoard(Board):
         split: str,
         features: Features | None = None,
     ):
-        if dataset.shape != composer.shape:
-            raise BadInput(
-                f"{dataset.folder} holds clips of {dataset.shape}, but {composer.name} makes {composer.shape}: "
-                "prepare it for this model"
-            )
-        known = [name for name in dataset.conditions if name in composer.conditions]
-        self._records = dataset.split(split, only=known)
-        if protocol.clips > len(self._records):
-            raise BadInput(
-                f"{dataset.folder} has {len(self._records)} clips in {split}: fewer than {protocol.clips}"
-            )
-        super().__init__(composer, protocol, out)
-        self.indices = np.linspace(0, len(self._records) - 1, protocol.clips).round().astype(np.int32)
-        self._known, self._features = known, features
+        if split.endswith(IMAGES):
+            raise BadInput(f"split {split} holds single images: take one of clips")
+        dataset.check_sizes(composer.shape, composer.latent)
+        self._known = [name for name in dataset.conditions if name in composer.conditions]
+        for name in self._known:
+            dataset.check_condition(name, composer.conditions[name])
+        self._dataset, self._split, self._features = dataset, split, features
+        count = len(dataset.split(split))
+        if protocol.clips > count:
+            raise BadInput(f"{dataset.folder} has {count} clips in {split}: fewer than {protocol.clips}")
+        evenly = np.linspace(0, count - 1, protocol.clips).round().astype(np.int32)
+        super().__init__(composer, protocol, out, evenly)
 
     @cached_property
     def settings(self) -> tuple[FootageSetting, ...]:
@@ -96,19 +96,22 @@ class FootageBoard(Board):
             FootageSetting(NOTHING, ()),
             FootageSetting(TEXT, (TEXT,)),
             *(FootageSetting(f"{TEXT} + {name}", (TEXT, name)) for name in others),
-            FootageSetting(EVERYTHING, tuple(self._known)),
+            *([FootageSetting(EVERYTHING, (TEXT, *others))] if len(others) > 1 else []),
         )
+
+    @cached_property
+    def captions(self) -> list[str]:
+        """Of the clips at `indices`."""
+        records = self._dataset.split(self._split, only=[])
+        return [records[int(index)]["caption"] for index in self.indices]
 
     def given(self, setting: FootageSetting, place: int) -> dict[str, Any]:
         """The conditions of a setting, of the record at a place of `indices`."""
-        index = int(self.indices[place])
-        record, conditions = self._records[index], self.composer.conditions
-        arrays = {
-            name: conditions[name].at_load(record["conditions"][name], index)
-            for name in setting.given
-            if name != TEXT
-        }
-        return arrays | ({TEXT: record["caption"]} if TEXT in setting.given else {})
+        maps = [name for name in setting.given if name != TEXT]
+        index, conditions = int(self.indices[place]), self.composer.conditions
+        stored = self._dataset.split(self._split, only=maps)[index]["conditions"] if maps else {}
+        arrays = {name: conditions[name].at_load(stored[name], index) for name in maps}
+        return arrays | ({TEXT: self.captions[place]} if TEXT in setting.given else {})
 
     def video(self, setting: FootageSetting, place: int) -> UInt8[np.ndarray, "F H W 3"]:
         """The video of the record at a place of `indices`."""
@@ -124,7 +127,8 @@ class FootageBoard(Board):
     @cached_property
     def truth(self) -> UInt8[np.ndarray, "N F H W 3"]:
         """The clips themselves, as their latents hold them."""
-        means = (self._records[int(index)]["mean"] for index in self.indices)
+        records = self._dataset.split(self._split, only=[])
+        means = (records[int(index)]["mean"] for index in self.indices)
         return np.stack([decoded(self.composer, jnp.asarray(mean)) for mean in means])
 
     def scores(self, setting: FootageSetting) -> dict[str, dict[str, Any]]:
@@ -136,12 +140,32 @@ class FootageBoard(Board):
             for name, figures in value.items()
         }
         if self._features is not None:
-            true = self._features(self.truth)
-            table[FRECHET] = {
-                "value": perception.frechet_distance(self._features(frames), true),
-                "truth": 0.0,
-            }
+            distance = perception.frechet_distance(self._featured(frames), self._true_features)
+            table[FRECHET] = {"value": distance, "truth": 0.0}
         return table
+
+    @cached_property
+    def _true_features(self) -> Float[np.ndarray, "N D"]:
+        return self._featured(self.truth)
+
+    def _featured(self, videos: UInt8[np.ndarray, "N F H W 3"]) -> Float[np.ndarray, "N D"]:
+        """Features of videos.
+
+        Raises:
+            BadInput: they are not a row of finite numbers a video.
+        """
+        assert self._features is not None
+        rows = np.asarray(self._features(videos), np.float64)
+        if rows.ndim != 2 or len(rows) != len(videos) or not np.isfinite(rows).all():
+            raise BadInput(
+                f"--features must give finite numbers [{len(videos)}, D] for {len(videos)} videos, not {list(rows.shape)}"
+            )
+        return rows
+
+    @cached_property
+    def _wanted_motion(self) -> list[Float[np.ndarray, "F H W 2"]]:
+        only = FootageSetting(MOTION, (MOTION,))
+        return [self.given(only, place)[MOTION] for place in range(len(self.indices))]
 
     @cached_property
     def _at_truth(self) -> dict[str, np.ndarray]:
@@ -155,8 +179,7 @@ class FootageBoard(Board):
             seen = [perception.embeddings(frames, side, composer.functions) for frames in videos]
             figures[CONSISTENCY] = np.array([perception.frame_consistency(one) for one in seen])
             if composer.networks.pair is not None:
-                texts = [self._records[int(index)]["caption"] for index in self.indices]
-                pairs = zip(seen, texts, strict=True)
+                pairs = zip(seen, self.captions, strict=True)
                 figures[CLIPSIM] = np.array(
                     [perception.agreement(one, text, composer.functions) for one, text in pairs]
                 )
@@ -167,9 +190,8 @@ class FootageBoard(Board):
     def _end_point(self, frames: UInt8[np.ndarray, "F H W 3"], place: int) -> float:
         """Mean distance of the vectors that the codec finds in a video from those of the record."""
         motion, shape = self.composer.conditions[MOTION], self.composer.shape
-        wanted = self.given(FootageSetting(MOTION, (MOTION,)), place)[MOTION]
         found = motion.extract(Clip(frames, shape.fps), shape, self.composer.functions, seed=0)
-        return float(np.linalg.norm(found - wanted, axis=-1).mean())
+        return float(np.linalg.norm(found - self._wanted_motion[place], axis=-1).mean())
 
 
 def report(board: FootageBoard, shown: int, out: Path) -> str:
@@ -199,12 +221,11 @@ def report(board: FootageBoard, shown: int, out: Path) -> str:
         unfinished.write_text(table, "utf-8")
     composer = board.composer
     for setting in board.settings:
-        frames = board.frames(setting)
         for place in range(shown):
             read = composer.read(board.given(setting, place), composer.shape)
             columns = {"wanted": board.truth[place], **composer.preview(read, composer.shape)}
             path = out / "shown" / f"{setting.name.replace(' ', '_')}-{place:04d}.webp"
-            side_by_side({**columns, "result": frames[place]}, composer.shape.fps).save(path)
+            side_by_side({**columns, "result": board.one(setting, place)}, composer.shape.fps).save(path)
     return table
 
 
@@ -215,8 +236,13 @@ def features_of(name: str) -> Features:
         BadInput: there is none.
     """
     module, _, function = name.partition(":")
+    sys.path.insert(0, "")  # as for a script: what lies beside the user can be named
     try:
-        found = getattr(importlib.import_module(module), function)
+        found: Any = getattr(importlib.import_module(module), function)
     except (ImportError, ValueError, AttributeError) as error:
         raise BadInput(f"--features must name MODULE:FUNCTION, not {name!r}: {error}") from error
-    return found
+    finally:
+        sys.path.remove("")
+    if not callable(found):
+        raise BadInput(f"--features must name a function, but {name} is {found!r}")
+    return cast(Features, found)

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from vcjax.composer import Composer
 from vcjax.conditions.preview import side_by_side
 from vcjax.data import sprites
 from vcjax.evaluation.bars import Scores, judged
@@ -27,17 +26,12 @@ COLUMNS = ("setting", "measure", "value", "interval", "none", "truth", "share", 
 STYLE = "body{font-family:sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:right}td:nth-child(-n+2){text-align:left}img{margin:.2em}"
 
 
-def report(
-    board: Scoreboard,
-    composer: Composer,
-    protocol: Protocol,
-    settings: Sequence[Setting],
-    shown: int,
-    out: Path,
-) -> Scores:
+def report(board: Scoreboard, settings: Sequence[Setting], shown: int, out: Path) -> Scores:
     """Score what has been made and write json, table and page into a folder; returns the scores by setting and measure.
 
     Args:
+        board: it.
+        settings: what has been made.
         shown: videos of each setting on the page.
         out: the folder.
     """
@@ -48,21 +42,22 @@ def report(
     with replacing(out / TABLE) as unfinished:
         tables = [markdown(COLUMNS, rows)] + [markdown(VERDICT_COLUMNS, verdicts)] * bool(verdicts)
         unfinished.write_text("\n".join(tables), "utf-8")
-    pictures = {setting: _pictures(board, composer, setting, shown, out) for setting in settings}
+    pictures = {setting: _pictures(board, setting, shown, out) for setting in settings}
     with replacing(out / PAGE) as unfinished:
-        unfinished.write_text(_page(protocol, rows, verdicts, pictures), "utf-8")
+        unfinished.write_text(_page(board.protocol, rows, verdicts, pictures), "utf-8")
     return scores
 
 
-def beside(board: Scoreboard, composer: Composer, setting: Setting, n: int) -> Clip:
+def beside(board: Scoreboard, setting: Setting, n: int) -> Clip:
     """Video n of a setting: what should be, the conditions, what came."""
-    shape, seed = composer.shape, int(board.indices[n])
+    composer, seed = board.composer, int(board.indices[n])
+    shape = composer.shape
     columns = {"wanted": np.asarray(board.clips(setting.wanted).frames[n])}
     for name, variant in setting.given:
         clip = jax.tree.map(lambda leaf: leaf[n], board.clips(variant))
         read = composer.read(conditions_of(clip, (name,), shape.fps, seed), shape, seed)
         (columns[name],) = composer.preview(read, shape).values()
-    return side_by_side({**columns, "result": board.frames(setting)[n]}, shape.fps)
+    return side_by_side({**columns, "result": board.one(setting, n)}, shape.fps)
 
 
 def _rows(scores: Scores) -> list[list[str]]:
@@ -91,16 +86,14 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in (columns, ["---"] * len(columns), *rows))
 
 
-def _pictures(
-    board: Scoreboard, composer: Composer, setting: Setting, shown: int, out: Path
-) -> list[tuple[str, str]]:
+def _pictures(board: Scoreboard, setting: Setting, shown: int, out: Path) -> list[tuple[str, str]]:
     """Files with videos of a setting, relative to the folder, and their captions."""
     clips = board.clips(setting.wanted)
     captions = sprites.captions(jax.tree.map(lambda leaf: leaf[:shown], clips.facts))
     files = []
     for n, caption in enumerate(captions):
         name = f"shown/{setting.name.replace(' ', '_')}-{n:04d}.webp"
-        beside(board, composer, setting, n).save(out / name)
+        beside(board, setting, n).save(out / name)
         files.append((name, caption))
     return files
 
@@ -115,7 +108,7 @@ def _page(
         f"{protocol.clips} clips of the test split a setting, {protocol.steps} steps, "
         f"guidance {protocol.guidance:g}, model {protocol.model['name']}"
     )
-    tables = _table(COLUMNS, rows) + _table(VERDICT_COLUMNS, verdicts)
+    tables = _table(COLUMNS, rows) + (_table(VERDICT_COLUMNS, verdicts) if verdicts else "")
     parts = []
     for setting, files in pictures.items():
         images = "".join(

@@ -30,7 +30,7 @@ class Scoreboard(Board):
 
     ```python
     board = Scoreboard(vcjax.load("tiny"), protocol, Path("evaluation"))
-    board.make(setting, tell)
+    board.make(setting)
     board.scores(setting)    # {"path error of the object, pixels": {"value": ..., "low": ..., ...}}
     ```
 
@@ -82,7 +82,7 @@ class Scoreboard(Board):
                 if measure.condition in alone:
                     other = SETTINGS[alone[measure.condition]]
                     of_other = self._figures(other.name, other.wanted, measure)
-                    row["of_alone"] = _of_alone(value, of_other, at_none)._asdict()
+                    row["of_alone"] = _of_alone(value, of_other, at_none, measure.more_is_better)._asdict()
             table[measure.name] = row
         return table
 
@@ -129,8 +129,10 @@ class Scoreboard(Board):
         return self._truth[variant]
 
 
-def _of_alone(pair: np.ndarray, alone: np.ndarray, none: np.ndarray) -> Interval:
-    return bootstrap(pair, alone, none, of=_share)
+def _of_alone(pair: np.ndarray, alone: np.ndarray, none: np.ndarray, more_is_better: bool) -> Interval:
+    """NaN where the condition alone is no better than none."""
+    gain = (alone.mean() - none.mean()) * (1 if more_is_better else -1)
+    return bootstrap(pair, alone, none, of=_share) if gain > 0 else Interval(np.nan, np.nan, np.nan)
 
 
 def _share(value: Any, other: Any, none: Any) -> np.ndarray:

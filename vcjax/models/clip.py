@@ -65,8 +65,8 @@ class TextProjection(nn.Module):
     The released model cannot have it, since it lacks the text tower's last layer.
 
     Attributes:
-        features: width of the embeddings.
-        dtype: compute type.
+        features: width of the embeddings, which is that of the image tower's.
+        dtype: of the other networks; this one computes in float32.
     """
 
     features: int = 1024

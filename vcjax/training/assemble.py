@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from vcjax.composer import Composer
 from vcjax.conditions.base import MapCondition, VectorCondition
 from vcjax.conditions.catalogue import from_settings
+from vcjax.conditions.depth import Depth
 from vcjax.errors import BadInput
 from vcjax.loading import ModelConfig, load
 from vcjax.models.layout import Layout
@@ -100,7 +101,8 @@ def _extractor(name: str, run: Run, composer: Composer, mesh: Mesh, parts: Netwo
     _check_clips_whole(run, mesh)
     if name not in composer.conditions:
         raise BadInput(f"config.model.conditions must hold {name}, which task {name} learns to extract")
-    unit = getattr(composer.conditions[name], "unit", 1.0)
+    condition = composer.conditions[name]
+    unit = condition.unit if isinstance(condition, Depth) else 1.0
     return ExtractorTask(composer.networks, name, _source(run, composer, mesh), composer.shape.fps, unit)
 
 

@@ -99,6 +99,7 @@ class ExtractorTask:
         return pictures.reshape(-1, *pictures.shape[2:]), wanted.reshape(-1, *wanted.shape[2:])
 
     def _answer(self, parameters: Tree, pictures: Float[Array, "N H W 3"]) -> Map:
+        """What the network sees in pictures in [0, 1], as the condition holds it."""
         return apply(self._network, parameters[self._name], normalised(self._name, pictures)) / self._unit
 
 

@@ -38,7 +38,7 @@ class RecordSource:
         self._dataset = Prepared(run.data)
         self._conditions = dict(composer.conditions)
         self._share = {"process_index": process_index, "process_count": process_count}
-        _check_model(self._dataset, composer)
+        self._dataset.check_sizes(composer.shape, composer.latent)
         for index, stage in enumerate(run.stages):
             self._check_stage(f"config.stages[{index}]", stage)
             self._loader(stage, run.begin_of(index))
@@ -98,25 +98,7 @@ class RecordSource:
                     f"{where} takes {name}, but {self._run.data} was prepared without it: "
                     f"prepare it with {name}, or let the stage's conditions be some of {', '.join(stored)}"
                 )
-            if stored[name] != self._conditions[name]:
-                raise BadInput(
-                    f"{where} takes {name} as {self._conditions[name]}, but {self._run.data} was prepared with "
-                    f"{stored[name]}: prepare it for this model"
-                )
-
-
-def _check_model(dataset: Prepared, composer: Composer) -> None:
-    """Raise BadInput where clips or latents are of other sizes than the model's."""
-    factor, channels = composer.networks.autoencoder.factor, composer.networks.unet.latent_channels
-    latent = (composer.shape.height // factor, composer.shape.width // factor, channels)
-    for what, theirs, ours in (
-        ("clips", dataset.shape, composer.shape),
-        ("latents", tuple(dataset.description.latent), latent),
-    ):
-        if theirs != ours:
-            raise BadInput(
-                f"config.data holds {what} of {theirs}, but config.model takes {ours}: prepare it for this model"
-            )
+            self._dataset.check_condition(name, self._conditions[name])
 
 
 def _example(

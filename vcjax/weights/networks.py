@@ -192,7 +192,7 @@ def networks_from_settings(settings: Mapping[str, Any]) -> Networks:
     """Networks from a model's configuration, `{component: {field: value}}`.
 
     Raises:
-        BadInput: an unknown component, or a field that its module does not have.
+        BadInput: an unknown component, a field that its module does not have, or a pair that is none.
     """
     families = {name: type(module) for name, module in _modules(Networks()).items()} | FROZEN
     for name in settings:
@@ -203,7 +203,12 @@ def networks_from_settings(settings: Mapping[str, Any]) -> Networks:
         name: typed(families[name], fields, f"component {name}", leave_out=own)
         for name, fields in settings.items()
     }
-    return Networks(**chosen)
+    networks = Networks(**chosen)
+    if networks.pair and networks.vision and networks.pair.features != networks.vision.features:
+        raise BadInput(
+            f"component pair: features must be {networks.vision.features}, as vision's are, not {networks.pair.features}"
+        )
+    return networks
 
 
 def settings_of(networks: Networks) -> dict[str, dict[str, Any]]:
