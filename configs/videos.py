@@ -3,8 +3,8 @@
     vcjax prepare videos --out data/videos --without depth,sketch,single_sketch
     python -m vcjax.training --config=configs/videos.py --config.data=data/videos
 
-The networks of `tiny` for depth and sketches know the sprite world only; a model folder with better ones (`--model` of
-prepare, `config.parts`) needs another list here. Without `--config.data` the clips are the sprite world's.
+`tiny` has no network for depth, and one for sketches that knows the sprite world only; a model folder with better ones
+(`--model` of prepare, `config.parts`) needs another list here. Without `--config.data` the clips are the sprite world's.
 
 Not run to its end on any footage.
 """
@@ -19,7 +19,7 @@ LEFT_OUT = (
     "depth",
     "sketch",
     "single_sketch",
-)  # conditions whose networks in tiny know the sprite world only
+)  # conditions that tiny has no network for, or one of another world
 
 
 def get_config() -> ConfigDict:

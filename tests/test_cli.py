@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import vcjax
 from vcjax import cli
+from vcjax.cli import terminal
 from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.data import sprites
 from vcjax.weights.folder import read_config, write_config
@@ -72,7 +74,7 @@ def blind(tmp_path):
     shutil.copytree(str(resources.files("vcjax") / "builtin" / "tiny"), folder)
     config = read_config(folder)
     for network in ("depth", "sketch"):
-        config["networks"].pop(network)
+        config["networks"].pop(network, None)
         config["files"].pop(network, None)
     config["conditions"] |= {"sketch": {}, "single_sketch": {}}
     write_config(folder, config)
@@ -106,15 +108,24 @@ def test_one_command_turns_footage_and_conditions_into_a_video(vc, footage, tmp_
     assert (tmp_path / "one.mp4").read_bytes() != (tmp_path / "three.mp4").read_bytes()
 
 
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(monkeypatch, capsys):
+    for is_terminal in (True, False):
+        monkeypatch.setattr(terminal, "console", Console(stderr=True, force_terminal=is_terminal))
+        with terminal.progress_bar() as tell:
+            tell("sampling", 1, 2)
+        shown = capsys.readouterr().err
+        assert ("sampling" in shown and "left" in shown) if is_terminal else shown == ""
+
+
 def test_extract_writes_every_condition_it_can_and_a_preview(vc, footage, tmp_path):
     code, out, err = vc("extract", footage, "--out", tmp_path / "parts")
     assert code == 0
-    names = [*(f"{name}.npy" for name in CATALOGUE if name != "text"), "preview.mp4"]
+    names = [*(f"{name}.npy" for name in CATALOGUE if name not in ("text", "depth")), "preview.mp4"]
     assert out.split() == [str(tmp_path / "parts" / name) for name in names]
     assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == sorted(names)
     assert np.load(tmp_path / "parts" / "motion.npy").shape == (16, 64, 64, 2)
     assert len(vcjax.read(tmp_path / "parts" / "preview.mp4")) == 16
-    assert "not extracted" not in err
+    assert "not extracted: depth, since this model has no depth network" in " ".join(err.split())
     again = ["--motion", tmp_path / "parts" / "motion.npy", "--image", tmp_path / "parts" / "image.npy"]
     assert vc("generate", *again, "--steps", 2, "--out", tmp_path / "again.gif")[0] == 0
 
@@ -160,7 +171,7 @@ def test_every_real_file_can_be_composed_from_and_taken_apart(vc, shared, tmp_pa
         code, _, err = vc("generate", *given, *FAST, "--out", tmp_path / f"{i}.mp4")
         assert (code, "error" in err) == (0, False), path
         code, out, _ = vc("extract", path, "--out", tmp_path / str(i))
-        assert (code, len(out.split())) == (0, 8), path
+        assert (code, len(out.split())) == (0, 7), path
 
 
 def encode(path, codec, count, *, size=(96, 64), pix_fmt="yuv420p", times=None, form=None):
@@ -196,7 +207,7 @@ def test_unusual_footage(vc, tmp_path, name, options):
     code, _, _ = vc("generate", "--motion-from", tmp_path / name, "--image-from", tmp_path / name, *FAST)
     assert code == 0
     code, out, _ = vc("extract", tmp_path / name)
-    assert (code, len(out.split())) == (0, 5)
+    assert (code, len(out.split())) == (0, 7)
 
 
 def test_footage_that_is_cut_off_gives_what_it_has_with_a_warning(vc, tmp_path):
@@ -205,7 +216,7 @@ def test_footage_that_is_cut_off_gives_what_it_has_with_a_warning(vc, tmp_path):
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 4])  # less than the two seconds that are taken
     code, out, err = vc("extract", tmp_path / "cut.mkv", "--out", tmp_path / "parts")
     assert code == 0
-    assert len(out.split()) == 5
+    assert len(out.split()) == 7
     assert re.search(r"warning: .*cut\.mkv", err)
 
 

@@ -29,7 +29,6 @@ def folder(tmp_path):
     """A model folder with weights in it, made from tiny."""
     tiny = vcjax.load("tiny")
     config = json.loads((TINY / "config.json").read_text())
-    del config["untrained"]
     files = {name: write_component(tmp_path, name, tiny.parameters(name)) for name in config["networks"]}
     shutil.copy(TINY / "tokenizer.json", tmp_path)
     write_config(tmp_path, config | {"files": files})

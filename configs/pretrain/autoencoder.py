@@ -2,8 +2,9 @@
 
 python -m vcjax.training --config=configs/pretrain/autoencoder.py
 
-12 to 15 clips a second on two busy cores. The package holds the average of step 1575, which is 24.1 dB on clips not seen
-(`vcjax export runs/autoencoder --out vcjax/builtin/tiny` puts it there); the loss was still falling.
+Twenty minutes on two cores with nothing else to do. The package holds its result: 25.2 dB on clips not seen, 21.4 dB on
+objects (`vcjax export runs/autoencoder --out vcjax/builtin/tiny` puts it there). Set `scale` in the model's configuration to
+one over the deviation of its latents afterwards.
 """
 
 from ml_collections import ConfigDict

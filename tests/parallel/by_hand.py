@@ -68,7 +68,7 @@ def unet(net, batch, frames, side, tokens, context, maps):
 
 def encoder_of_maps(net, rows, frames, side, latent, channels):
     """A forward pass of one STC-encoder, and of its first layer; `rows` is clips x frames."""
-    hidden, out = 4 * net.features, net.features
+    hidden, out = net.expansion * net.features, net.features
     first = 2 * rows * (side // net.patch) ** 2 * 9 * channels * net.patch**2 * hidden
     strided = rows * 9 * hidden * ((2 * latent) ** 2 * hidden + latent**2 * out)
     inner = net.heads * net.features

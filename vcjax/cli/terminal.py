@@ -39,7 +39,10 @@ def show_warning(message: Any, category: type[Warning], filename: str, lineno: i
 
 @contextlib.contextmanager
 def progress_bar(count: ProgressColumn | None = None, unit: str = "") -> Iterator[Tell]:
-    """A progress bar with the time left, told of stages and steps, which `count` shows, and what they are steps of."""
+    """A progress bar with the time left, told of stages and steps, which `count` shows, and what they are steps of.
+
+    Nothing is shown where standard error is no terminal.
+    """
     columns = (
         TextColumn("{task.description:<44}"),
         BarColumn(),
@@ -50,7 +53,7 @@ def progress_bar(count: ProgressColumn | None = None, unit: str = "") -> Iterato
         TimeRemainingColumn(),
     )
     words = {"compiling": "compiling, or loading what was compiled"}
-    with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("loading", total=None)
         current = ""
 
