@@ -15,7 +15,7 @@ gallery: $(VENV)/.installed
 	$(BIN)/python -m vcjax.demo --out docs/gallery --form webp
 
 test: $(VENV)/.installed-test check
-	$(BIN)/python -m pytest -n 2 -m "not slow and not parity" --durations=5
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity" --durations=5
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
@@ -23,7 +23,7 @@ check: $(VENV)/.installed-test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 slow: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 # The PyTorch originals: torch's CPU build where the index has one, and two packages whose files are read singly.
 parity: $(VENV)/.installed-parity

@@ -108,6 +108,23 @@ def test_one_command_turns_footage_and_conditions_into_a_video(vc, footage, tmp_
     assert (tmp_path / "one.mp4").read_bytes() != (tmp_path / "three.mp4").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--split", "validation"], "--features and --split need --data"),
+        (["--data", "some", "--groups", "tasks"], "--groups are of the sprite world"),
+        (["--part", "2/2"], "--part must be I/N"),
+        (["--groups", "none"], "none"),
+        (["--data", "absent"], "absent"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_refused(vc, arguments, complaint):
+    code, out, err = vc("evaluate", *arguments)
+    assert (code, out) == (2, "")
+    assert complaint in err
+    assert list(Path().iterdir()) == []
+
+
 def test_progress_is_shown_on_a_terminal_and_nowhere_else(monkeypatch, capsys):
     for is_terminal in (True, False):
         monkeypatch.setattr(terminal, "console", Console(stderr=True, force_terminal=is_terminal))

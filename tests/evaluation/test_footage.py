@@ -22,12 +22,11 @@ from vcjax.evaluation.footage import (
     CONSISTENCY,
     END_POINT,
     FRECHET,
-    SCORES,
-    TABLE,
     FootageBoard,
     features_of,
     report,
 )
+from vcjax.evaluation.report import SCORES, TABLE
 from vcjax.video.clip import Clip
 
 CLIPS = 3

@@ -19,8 +19,9 @@ def evaluate(
     steps: Annotated[int | None, typer.Option(min=1, help="DDIM steps. (default: the model's)")] = None,
     guidance: Annotated[float | None, typer.Option(help="Weight of guidance. (default: the model's)")] = None,
     groups: Annotated[
-        str, typer.Option(help="Settings on the sprite world: some of alone,tasks,pairs,curves.")
-    ] = "alone,tasks",
+        str | None,
+        typer.Option(help="Of the sprite world's settings: alone,tasks,pairs,curves. (default: alone,tasks)"),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="A prepared data set to take clips from instead of the sprite world.")
     ] = None,
@@ -47,6 +48,8 @@ def evaluate(
 
     if data is None and (features is not None or split is not None):
         raise BadInput("--features and --split need --data")
+    if data is not None and groups is not None:
+        raise BadInput("--groups are of the sprite world: give it or --data, not both")
     split = split or "validation"
     composer = vcjax.load(model)
     protocol = Protocol(
@@ -59,7 +62,7 @@ def evaluate(
     )
     mine, shown = _part(part), min(shown, clips)
     if data is None:
-        _on_sprites(composer, protocol, tuple(names(groups) or ()), mine, shown, out)
+        _on_sprites(composer, protocol, tuple(names(groups or "alone,tasks") or ()), mine, shown, out)
     else:
         _on_footage(composer, protocol, data, split, features, mine, shown, out)
 

@@ -6,7 +6,6 @@ what an object is in real footage, so networks and the codec are asked.
 
 import dataclasses
 import importlib
-import json
 import sys
 from collections.abc import Callable
 from functools import cached_property
@@ -24,8 +23,7 @@ from vcjax.errors import BadInput
 from vcjax.evaluation import perception
 from vcjax.evaluation.board import Board, Protocol, decoded
 from vcjax.evaluation.intervals import bootstrap
-from vcjax.evaluation.report import markdown
-from vcjax.files import replacing
+from vcjax.evaluation.report import markdown, write_scores
 from vcjax.video.clip import Clip
 
 Features = Callable[[UInt8[np.ndarray, "N F H W 3"]], Float[np.ndarray, "N D"]]
@@ -34,7 +32,6 @@ NOTHING, TEXT, MOTION, EVERYTHING = "nothing", "text", "motion", "everything"
 CONSISTENCY, CLIPSIM = "consistency of frames (CLIP)", "agreement by CLIP (CLIPSIM)"
 END_POINT, FRECHET = "end-point error of the codec's motion, pixels a frame", "Frechet video distance"
 COLUMNS = ("setting", "measure", "value", "interval", "truth")
-SCORES, TABLE = "scores.json", "scores.md"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,8 +200,6 @@ def report(board: FootageBoard, shown: int, out: Path) -> str:
         out: the folder.
     """
     scores = {setting.name: board.scores(setting) for setting in board.settings}
-    with replacing(out / SCORES) as unfinished:
-        unfinished.write_text(json.dumps(scores, indent=1) + "\n", "utf-8")
     rows = [
         [
             setting,
@@ -217,8 +212,7 @@ def report(board: FootageBoard, shown: int, out: Path) -> str:
         for measure, row in measures.items()
     ]
     table = markdown(COLUMNS, rows)
-    with replacing(out / TABLE) as unfinished:
-        unfinished.write_text(table, "utf-8")
+    write_scores(out, scores, table)
     composer = board.composer
     for setting in board.settings:
         for place in range(shown):

@@ -36,12 +36,9 @@ def report(board: Scoreboard, settings: Sequence[Setting], shown: int, out: Path
         out: the folder.
     """
     scores = {setting.name: board.scores(setting) for setting in settings if setting.scored}
-    with replacing(out / SCORES) as unfinished:
-        unfinished.write_text(json.dumps(_finite(scores), indent=1) + "\n", "utf-8")
     rows, verdicts = _rows(scores), _verdicts(scores)
-    with replacing(out / TABLE) as unfinished:
-        tables = [markdown(COLUMNS, rows)] + [markdown(VERDICT_COLUMNS, verdicts)] * bool(verdicts)
-        unfinished.write_text("\n".join(tables), "utf-8")
+    tables = [markdown(COLUMNS, rows)] + [markdown(VERDICT_COLUMNS, verdicts)] * bool(verdicts)
+    write_scores(out, scores, "\n".join(tables))
     pictures = {setting: _pictures(board, setting, shown, out) for setting in settings}
     with replacing(out / PAGE) as unfinished:
         unfinished.write_text(_page(board.protocol, rows, verdicts, pictures), "utf-8")
@@ -84,6 +81,14 @@ def _verdicts(scores: Scores) -> list[list[str]]:
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table."""
     return "".join("| " + " | ".join(line) + " |\n" for line in (columns, ["---"] * len(columns), *rows))
+
+
+def write_scores(out: Path, scores: Mapping[str, Any], table: str) -> None:
+    """The scores of a run as json, in which a figure that is not finite is null, and as a table of Markdown."""
+    with replacing(out / SCORES) as unfinished:
+        unfinished.write_text(json.dumps(_finite(scores), indent=1) + "\n", "utf-8")
+    with replacing(out / TABLE) as unfinished:
+        unfinished.write_text(table, "utf-8")
 
 
 def _pictures(board: Scoreboard, setting: Setting, shown: int, out: Path) -> list[tuple[str, str]]:
