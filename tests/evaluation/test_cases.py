@@ -61,9 +61,14 @@ def test_a_drawn_stroke_says_the_motion_of_a_stroked_clip(variants):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
+@pytest.mark.parametrize(
+    "measure", [measure for measure in MEASURES if not measure.needs], ids=lambda measure: measure.name
+)
 def test_a_measure_is_best_for_the_clip_itself(variants, measure):
-    """Videos that are the clip score as well as can be; those of the next clip do not."""
+    """Videos that are the clip score as well as can be; those of the next clip do not.
+
+    Measures that call networks are tested in test_perception.py.
+    """
     own = variants[STROKED if measure.condition == "strokes" else OWN]
     true = np.asarray(measure.of(Videos(own.frames, own, INDICES)), float)
     other = np.asarray(measure.of(Videos(np.roll(own.frames, 1, 0), own, INDICES)), float)
