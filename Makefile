@@ -27,7 +27,7 @@ slow: $(VENV)/.installed-test
 
 # The PyTorch originals: torch's CPU build where the index has one, and two packages whose files are read singly.
 parity: $(VENV)/.installed-parity
-	$(BIN)/python -m pytest -m parity
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m parity
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vcjax needs Python 3.11 or later: make PYTHON=python3.12")'
