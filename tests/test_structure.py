@@ -17,7 +17,7 @@ import vcjax
 PACKAGE = Path(vcjax.__file__).parent
 FLOORS = [
     {"errors"},
-    {"files", "settings", "platforms"},
+    {"files", "settings", "platforms", "progress"},
     {"video", "models", "diffusion", "parallel"},
     {"conditions", "weights"},
     {"composer", "loading"},

@@ -27,6 +27,7 @@ from vcjax.models.unet import UNet
 from vcjax.parallel import compilation
 from vcjax.parallel.mesh import replicated
 from vcjax.parallel.rules import RULES, partition
+from vcjax.progress import Tell
 from vcjax.video.clip import Clip
 from vcjax.weights.extraction import extractors
 from vcjax.weights.networks import Networks, apply
@@ -34,8 +35,6 @@ from vcjax.weights.trees import Tree
 
 STEPS_A_CALL = 5  # rows of the one compiled scan; progress is told between its calls
 DECODED_AT_ONCE = 4 * 256 * 256  # pixels that the decoder holds at a time
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ class Composer:
         seed: int = 0,
         frames: int | None = None,
         size: tuple[int, int] | None = None,
-        progress: Progress | None = None,
+        progress: Tell | None = None,
         **given: Any,
     ) -> Clip:
         """Make a video.
@@ -150,7 +149,7 @@ class Composer:
         eta: float | int = 0.0,
         frames: int | None = None,
         size: tuple[int, int] | None = None,
-        progress: Progress | None = None,
+        progress: Tell | None = None,
         **given: Any,
     ) -> list[Clip]:
         """Make a video for each seed, all at once; the rest is as in a call.

@@ -15,7 +15,7 @@ from vcjax.loading import model_table
 
 NETWORK = {
     "size": 64,
-    "patch": 16,
+    "patch": 8,
     "width": 128,
     "layers": 4,
     "heads": 4,
@@ -28,6 +28,7 @@ def get_config() -> ConfigDict:
     """First and last frame of each clip of the sprite world, as pictures."""
     model: Any = model_table("tiny")
     model["networks"]["depth"] = NETWORK
+    model["conditions"]["depth"] = {"unit": 1.0}  # the renderer's nearness, from 0 to 1
     return ConfigDict(
         {
             "task": "depth",
@@ -39,7 +40,7 @@ def get_config() -> ConfigDict:
             "sample_every": 500,
             **DEVICES,
             "optimizer": {
-                "learning_rate": 1e-3,
+                "learning_rate": 3e-4,
                 "warmup": 100,
                 "decay": "cosine",
                 "final": 0.02,

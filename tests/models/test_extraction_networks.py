@@ -73,9 +73,11 @@ def test_an_embedding_depends_on_its_picture_alone_and_on_where_things_are():
         tower.apply(variables, jnp.zeros((1, 28, 35, 3)))
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 96)])
-def test_depth_is_a_map_of_the_pictures_size_and_not_below_zero(height, width):
-    dpt = DPT(size=32, width=16, layers=4, heads=2, necks=(4, 5, 6, 7), fusion=4)
+@pytest.mark.parametrize(
+    ("patch", "height", "width"), [(16, 32, 32), (16, 64, 96), (8, 32, 64), (32, 64, 64)]
+)
+def test_depth_is_a_map_of_the_pictures_size_and_not_below_zero(patch, height, width):
+    dpt = DPT(size=32, patch=patch, width=16, layers=4, heads=2, necks=(4, 5, 6, 7), fusion=4)
     images = jax.random.normal(jax.random.key(0), (2, height, width, 3))
     depth = run(dpt, random_variables(dpt, images, seed=1), images)
     assert depth.shape == (2, height, width, 1)
@@ -83,6 +85,8 @@ def test_depth_is_a_map_of_the_pictures_size_and_not_below_zero(height, width):
     assert depth.std() > 0
     with pytest.raises(BadInput, match="multiples of 32, not 48x64"):
         dpt.init(jax.random.key(0), jnp.zeros((1, 48, 64, 3)))
+    with pytest.raises(BadInput, match="patch must be 4, 8, 16 or 32, not 12"):
+        DPT(size=32, patch=12).init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 
 
 def test_lines_are_probabilities_at_any_size_and_local():

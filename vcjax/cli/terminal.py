@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -19,9 +19,9 @@ from rich.progress import (
 )
 
 from vcjax.errors import VcjaxWarning
+from vcjax.progress import Tell
 
 console = Console(stderr=True)
-Tell = Callable[[str, int, int], None]  # a stage, what is done of it, and how much it is
 
 
 def show_error(error: object) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
-from vcjax.data.prepare import Job, Tell, prepare
+from vcjax.data.prepare import Job, prepare
 from vcjax.data.records import FORMAT, NAME, SCHEMA, Description
+from vcjax.progress import Tell
 
 INFO = "dataset_info.json"  # TFDS's file
 

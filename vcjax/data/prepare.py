@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -41,6 +41,7 @@ from vcjax.data.workshop import Workshop, open_workshop
 from vcjax.errors import BadInput
 from vcjax.files import replacing
 from vcjax.loading import folder_of, model_table
+from vcjax.progress import Tell
 from vcjax.weights.folder import CONFIG, checksum
 
 WORK = ".work"  # folder of markers, in that of the data set, until it is finished
@@ -50,8 +51,6 @@ REPORT_COLUMNS = ("name", "reason")
 # Shards: many, so that little is lost when a run is killed, but no more than a file system likes.
 SHARDS, MOST_FILES = 256, 1000
 TOOLS = "with"  # key of what is recorded but may be otherwise when a run is continued
-
-Tell = Callable[[str, int, int], None]  # a stage, files done, files in all
 
 
 @runtime_checkable

@@ -12,8 +12,7 @@ from vcjax.models.layers import conv3x3, dense, exact_gelu
 from vcjax.models.vit import PatchEmbedding, TowerLayer
 
 HEAD = 32  # channels before the last convolution
-# How many times larger than the grid of patches each of the four feature maps is, the finest first.
-FACTORS = (4, 2, 1, 0.5)
+SCALES = (4, 8, 16, 32)  # pixels of the picture, on a side, to one of each feature map, the finest first
 
 
 class DPT(nn.Module):
@@ -25,7 +24,7 @@ class DPT(nn.Module):
 
     Attributes:
         size: side of the pictures that it was trained on; others are taken by interpolating the positions.
-        patch: side of a patch in pixels.
+        patch: side of a patch in pixels: 4, 8, 16 or 32.
         width: channels of a token.
         layers: transformer layers, a multiple of four; features are taken after each quarter.
         heads: attention heads.
@@ -48,13 +47,15 @@ class DPT(nn.Module):
         """Inverse depth, larger is nearer, not below 0, float32; pictures are in [-1, 1].
 
         Raises:
-            BadInput: sides that are no multiple of two patches.
+            BadInput: sides that are no multiple of a pixel of the coarsest map, 32; another patch.
         """
         height, width = images.shape[1:3]
-        if height % (2 * self.patch) or width % (2 * self.patch):
+        if height % SCALES[-1] or width % SCALES[-1]:
             raise BadInput(
-                f"the depth network takes sides that are multiples of {2 * self.patch}, not {height}x{width}"
+                f"the depth network takes sides that are multiples of {SCALES[-1]}, not {height}x{width}"
             )
+        if self.patch not in SCALES:
+            raise BadInput(f"the depth network's patch must be 4, 8, 16 or 32, not {self.patch}")
         embed = PatchEmbedding(
             self.width, self.patch, self.size // self.patch, use_bias=True, dtype=self.dtype, name="embedding"
         )
@@ -62,7 +63,7 @@ class DPT(nn.Module):
         features = []
         for i in range(self.layers):
             x = TowerLayer(self.heads, causal=False, dtype=self.dtype, name=f"layer_{i}")(x)
-            if (i + 1) % (self.layers // len(FACTORS)) == 0:
+            if (i + 1) % (self.layers // len(SCALES)) == 0:
                 features.append(self._feature_map(x, len(features), height // self.patch))
 
         y = None
@@ -70,12 +71,13 @@ class DPT(nn.Module):
             y = Fusion(self.dtype, name=f"fusion_{stage}")(feature, y)
         y = conv3x3(self.fusion // 2, self.dtype, "head_0")(y)
         y = nn.relu(conv3x3(HEAD, self.dtype, "head_1")(doubled(y)))
-        # It begins with one everywhere, since a ReLU that answers zero everywhere learns nothing.
+        # It begins near one half, since a ReLU that answers zero everywhere learns nothing, and not from zero kernels,
+        # which would let what they are multiplied with grow without end.
         head = nn.Dense(
             1,
             dtype=self.dtype,
-            kernel_init=nn.initializers.zeros,
-            bias_init=nn.initializers.ones,
+            kernel_init=nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal"),
+            bias_init=nn.initializers.constant(0.5),
             name="head_2",
         )
         return nn.relu(head(y)).astype(jnp.float32)
@@ -87,11 +89,10 @@ class DPT(nn.Module):
         y = exact_gelu(dense(self.width, self.dtype, f"readout_{stage}")(y))
         y = rearrange(y, "b (h w) c -> b h w c", h=rows)
         y = dense(self.necks[stage], self.dtype, f"neck_{stage}")(y)
-        factor = FACTORS[stage]
-        if factor > 1:
-            y = Unfold(int(factor), self.dtype, name=f"resize_{stage}")(y)
-        elif factor < 1:
-            y = conv3x3(y.shape[-1], self.dtype, f"resize_{stage}", stride=2)(y)
+        if self.patch > SCALES[stage]:
+            y = Unfold(self.patch // SCALES[stage], self.dtype, name=f"resize_{stage}")(y)
+        elif self.patch < SCALES[stage]:
+            y = conv3x3(y.shape[-1], self.dtype, f"resize_{stage}", stride=SCALES[stage] // self.patch)(y)
         return nn.Conv(
             self.fusion, (3, 3), padding=1, use_bias=False, dtype=self.dtype, name=f"enter_{stage}"
         )(y)
@@ -107,7 +108,10 @@ class Unfold(nn.Module):
     def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B H W C"]:
         """`factor` times larger on each side."""
         channels, k = x.shape[-1], self.factor
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (k, k, channels, channels), jnp.float32)
+        normal = nn.initializers.lecun_normal(
+            batch_axis=(0, 1)
+        )  # each output has `channels` inputs, not k*k times as many
+        kernel = self.param("kernel", normal, (k, k, channels, channels), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
         y = jnp.einsum("bhwi,klio->bhkwlo", x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
         return rearrange(y, "b h k w l o -> b (h k) (w l) o")
@@ -131,7 +135,7 @@ class Fusion(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """ReLU and convolution, twice, with a residual."""
+    """ReLU and convolution, twice, with a residual that starts at zero: seven in a row would double what they pass on."""
 
     dtype: Dtype
 
@@ -139,7 +143,7 @@ class ResidualUnit(nn.Module):
     def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B h w C"]:
         """Keep the shape."""
         y = conv3x3(x.shape[-1], self.dtype, "conv_0")(nn.relu(x))
-        return x + conv3x3(x.shape[-1], self.dtype, "conv_1")(nn.relu(y))
+        return x + conv3x3(x.shape[-1], self.dtype, "conv_1", zero=True)(nn.relu(y))
 
 
 def doubled(x: Float[Array, "B h w C"]) -> Float[Array, "B H W C"]:

@@ -133,7 +133,7 @@ class Networks:
     def _pictures(self) -> dict[str, jax.ShapeDtypeStruct]:
         """A picture that each of the networks of extraction takes."""
         side = self.vision.size if self.vision else 0
-        depth = 2 * self.depth.patch if self.depth else 0
+        depth = self.depth.size if self.depth else 0
         return {
             "vision": _array(1, side, side, 3),
             "depth": _array(1, depth, depth, 3),

@@ -20,15 +20,14 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from vcjax.errors import BadInput, VcjaxWarning
+from vcjax.progress import Tell
 from vcjax.weights.convert.released import FILES
-
-Progress = Callable[[str, int, int], None]
 
 MODELSCOPE = "https://modelscope.cn/api/v1/models/damo/VideoComposer/repo"
 REVISION = "v1.0.0"
@@ -101,9 +100,7 @@ REMOTES = {
 }
 
 
-def pull(
-    folder: Path, only: Collection[str] | None = None, progress: Progress | None = None
-) -> dict[str, Path]:
+def pull(folder: Path, only: Collection[str] | None = None, progress: Tell | None = None) -> dict[str, Path]:
     """The released files, downloaded where they are not there yet, each whole and checked.
 
     ```python
@@ -140,7 +137,7 @@ def pull(
         ) from error
 
 
-def _pulled(remote: Remote, folder: Path, tell: Progress) -> Path:
+def _pulled(remote: Remote, folder: Path, tell: Tell) -> Path:
     path = folder / remote.name
     if path.exists():
         if wrong := _wrong(path, remote, tell):
@@ -154,7 +151,7 @@ def _pulled(remote: Remote, folder: Path, tell: Progress) -> Path:
     return part.replace(path)
 
 
-def _wrong(path: Path, remote: Remote, tell: Progress) -> str | None:
+def _wrong(path: Path, remote: Remote, tell: Tell) -> str | None:
     """What is wrong with a file, if anything is."""
     size = path.stat().st_size
     if size != remote.size:
@@ -185,7 +182,7 @@ def _listed(remote: Remote) -> str | None:
         return None
 
 
-def _download(remote: Remote, part: Path, tell: Progress) -> None:
+def _download(remote: Remote, part: Path, tell: Tell) -> None:
     """Complete the unfinished file from the first place that has it."""
     reasons = []
     for url in remote.urls:
@@ -200,7 +197,7 @@ def _download(remote: Remote, part: Path, tell: Progress) -> None:
     )
 
 
-def _complete(part: Path, url: str, remote: Remote, tell: Progress) -> None:
+def _complete(part: Path, url: str, remote: Remote, tell: Tell) -> None:
     """Append to the unfinished file until it is complete; a connection that ends is taken up again.
 
     Raises:
@@ -223,7 +220,7 @@ def _complete(part: Path, url: str, remote: Remote, tell: Progress) -> None:
             time.sleep(wait)
 
 
-def _receive(part: Path, url: str, remote: Remote, tell: Progress) -> None:
+def _receive(part: Path, url: str, remote: Remote, tell: Tell) -> None:
     """Append what one connection brings."""
     with _asked(url, _size(part), remote.size) as (start, blocks), part.open("ab") as file:
         file.truncate(start)  # to nothing, where the server begins anew

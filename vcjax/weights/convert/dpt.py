@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from vcjax.models.dpt import DPT, FACTORS
+from vcjax.models.dpt import DPT, SCALES
 from vcjax.weights.convert.rules import Entry, Ignored, norm, weight_and_bias
 
-STAGES = range(len(FACTORS))
+STAGES = range(len(SCALES))
 QKV = ("query", "key", "value")
 
 IGNORED = (
@@ -36,11 +36,13 @@ def original_entries(dpt: DPT) -> list[Entry]:
         ]
     for stage in STAGES:
         convolutions, fusion = f"conv{stage + 1}", f"fusion{stage + 1}"
-        last = 1 if FACTORS[stage] == 1 else 2  # where nothing is resized there is one convolution less
+        last = (
+            1 if SCALES[stage] == dpt.patch else 2
+        )  # where nothing is resized there is one convolution less
         entries += [
             *weight_and_bias(f"fc{stage + 1}.0", f"readout_{stage}", "linear"),
             *weight_and_bias(f"{convolutions}.0", f"neck_{stage}", "conv1x1"),
-            *_resize(f"{convolutions}.1", stage),
+            *_resize(dpt, f"{convolutions}.1", stage),
             Entry(f"{convolutions}.{last}.weight", (f"enter_{stage}/kernel",), "conv"),
             *weight_and_bias(f"{fusion}.conv_out", f"fusion_{stage}/out", "conv1x1"),
         ]
@@ -78,7 +80,7 @@ def transformers_entries(dpt: DPT) -> list[Entry]:
         entries += [
             *weight_and_bias(f"{reassemble}.readout_projects.{stage}.0", f"readout_{stage}", "linear"),
             *weight_and_bias(f"{reassemble}.layers.{stage}.projection", f"neck_{stage}", "conv1x1"),
-            *_resize(f"{reassemble}.layers.{stage}.resize", stage),
+            *_resize(dpt, f"{reassemble}.layers.{stage}.resize", stage),
             Entry(f"neck.convs.{stage}.weight", (f"enter_{stage}/kernel",), "conv"),
             *weight_and_bias(f"{fusion}.projection", f"fusion_{stage}/out", "conv1x1"),
         ]
@@ -96,8 +98,8 @@ def entries_for(dpt: DPT, names: Collection[str]) -> list[Entry]:
     return original_entries(dpt)
 
 
-def _resize(torch: str, stage: int) -> list[Entry]:
+def _resize(dpt: DPT, torch: str, stage: int) -> list[Entry]:
     """What makes a stage's map larger or smaller; nothing where its size is that of the patches already."""
-    if FACTORS[stage] == 1:
+    if SCALES[stage] == dpt.patch:
         return []
-    return weight_and_bias(torch, f"resize_{stage}", "transposed" if FACTORS[stage] > 1 else "conv")
+    return weight_and_bias(torch, f"resize_{stage}", "transposed" if SCALES[stage] < dpt.patch else "conv")
