@@ -12,6 +12,7 @@ import numpy as np
 
 from vcjax.data import sprites
 from vcjax.evaluation import maps, motion, objects, pictures
+from vcjax.evaluation.perception import rank_correlation
 
 CLIPS = 64
 
@@ -47,9 +48,8 @@ def main() -> None:
     overlaps, wanted = np.asarray(objects.shape_overlaps(found)), facts.shape[:, 0]
     row("shape told", overlaps.argmax(-1) == wanted, overlaps.argmax(-1) == another(wanted))
     row("overlap with the shape", overlaps[every, wanted], overlaps[every, another(wanted)])
-    shares, wanted = np.asarray(objects.colour_shares(clips.frames)).mean(1), facts.colour[:, 0]
-    there, paired = shares[every, wanted], shares[every, another(wanted)]
-    row("colour there", there > objects.SMALLEST, paired > objects.SMALLEST)
+    paired = objects.object_of(clips.frames, another(facts.colour[:, 0]))
+    row("colour there", objects.there(found).mean(-1), objects.there(paired).mean(-1))
 
     field = motion.motion_field(clips.frames)
     moving = facts.camera > 0
@@ -65,8 +65,8 @@ def main() -> None:
 
     row(
         "rank correlation of depth",
-        maps.rank_correlation(depth, depth),
-        maps.rank_correlation(depth, another(depth)),
+        [rank_correlation(a, a) for a in depth],
+        [rank_correlation(a, b) for a, b in zip(depth, another(depth), strict=True)],
     )
     seen = objects.objects(clips.frames)
     row(
@@ -74,11 +74,8 @@ def main() -> None:
         maps.overlap(seen, maps.near(depth)),
         maps.overlap(seen, maps.near(another(depth))),
     )
-    for name, lines in {
-        "borders of colours": maps.borders(objects.colour_map(clips.frames)),
-        "plain edges": maps.edges(clips.frames),
-    }.items():
-        row(f"F-score of {name}", maps.f_score(lines, outline), maps.f_score(lines, another(outline)))
+    lines = maps.borders(objects.colour_map(clips.frames))
+    row("F-score of borders of colours", maps.f_score(lines, outline), maps.f_score(lines, another(outline)))
 
     for name, measure in {
         "PSNR of first and last frame, dB": pictures.psnr,

@@ -41,10 +41,9 @@ def test_its_path_is_the_track(clips, found):
     assert np.mean(objects.path_error(track, another(clips.track))) > 10
 
 
-def test_path_error_is_a_distance_in_pixels_and_may_ignore_the_start(clips):
+def test_path_error_is_a_distance_in_pixels(clips):
     moved = clips.track + np.array([3.0, 4.0], np.float32)
     np.testing.assert_allclose(objects.path_error(moved, clips.track), 5, atol=1e-4)
-    np.testing.assert_allclose(objects.path_error(moved, clips.track, from_start=True), 0, atol=1e-4)
 
 
 def test_an_object_that_is_not_there_is_taken_to_be_in_the_middle(clips):
@@ -90,12 +89,3 @@ def test_nothing_has_no_shape():
     overlaps = np.asarray(objects.shape_overlaps(np.zeros((1, 2, 64, 64), bool)))
     assert np.isfinite(overlaps).all()
     assert overlaps.max() == 0
-
-
-def test_colour_shares_tell_the_colour(clips):
-    shares = np.asarray(objects.colour_shares(clips.frames)).mean(1)
-    true, alone = clips.facts.colour[:, 0], clips.facts.count == 1
-    assert (shares[alone].argmax(-1) == true[alone]).all()
-    every = np.arange(len(true))
-    assert (shares[every, true] > objects.SMALLEST).all()
-    assert np.mean(shares[every, another(true)] > objects.SMALLEST) < 0.6

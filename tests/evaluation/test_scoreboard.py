@@ -13,6 +13,7 @@ from vcjax.composer import Composer
 from vcjax.errors import BadInput
 from vcjax.evaluation.board import Protocol
 from vcjax.evaluation.cases import OWN, TURNED, clips_of, conditions_of
+from vcjax.evaluation.measures import MEASURES
 from vcjax.evaluation.report import PAGE, SCORES, TABLE, report
 from vcjax.evaluation.scoreboard import Scoreboard
 from vcjax.evaluation.settings import SETTINGS, chosen
@@ -75,6 +76,26 @@ def test_videos_are_made_once_and_scored_between_their_anchors(composer, tmp_pat
     pictures = list((tmp_path / "shown").iterdir())
     assert len(pictures) == len(settings)
     assert all(f"shown/{picture.name}" in page for picture in pictures)
+
+
+def test_each_gain_is_counted_from_its_own_none(composer, tmp_path):
+    """Motion alone is of the clip as it is, in the pair of the redirected one: nothing stands apart from both differently."""
+    board, measure = Scoreboard(composer, PROTOCOL, tmp_path), "path error of the object, pixels"
+    setting = dataclasses.replace(SETTINGS["image + motion"], scored=("path",), alone=(("path", "motion"),))
+    for made in (SETTINGS["nothing"], SETTINGS["motion"], setting):
+        board.make(made)
+    (path,) = (m for m in MEASURES if m.name == measure)
+
+    def error(name, variant):
+        return board._figures(name, variant, path).mean()
+
+    gain = error(setting.name, TURNED) - error("nothing", TURNED)
+    alone = error("motion", OWN) - error("nothing", OWN)
+    ratio = board.scores(setting)[measure]["of_alone"]["value"]
+    if alone < 0:
+        assert ratio == pytest.approx(gain / alone)
+    else:
+        assert np.isnan(ratio)
 
 
 def test_a_folder_of_another_protocol_is_left_alone(composer, tmp_path):

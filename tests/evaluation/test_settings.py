@@ -22,6 +22,13 @@ def test_everything_that_a_setting_names_is_there():
         assert all(giver in GIVERS and variant in VARIANTS for giver, variant in setting.given)
 
 
+def test_tasks_are_compared_with_the_same_without_what_is_scored():
+    for setting in SETTINGS.values():
+        if setting.group == "tasks" and setting.scored:
+            none = SETTINGS[setting.none]
+            assert set(none.given) < set(setting.given) or none.name == NOTHING, setting.name
+
+
 def test_every_pair_of_maps_is_there_and_those_that_can_come_from_different_clips():
     pairs = [setting for setting in SETTINGS.values() if setting.group == "pairs"]
     assert {frozenset(n for n, _ in s.given) for s in pairs} == set(
@@ -42,7 +49,7 @@ def test_what_is_chosen_brings_what_it_is_compared_with():
 def test_a_model_is_asked_only_for_what_it_has():
     names = [setting.name for setting in chosen(GROUPS, ("text", "image"))]
     assert "text + image" in names
-    assert not any("motion" in name or "stroke" in name for name in names)
+    assert not any("motion" in name or "strokes" in name for name in names)
     with pytest.raises(BadInput, match="no setting"):
         chosen(("pairs",), ("text",))
     with pytest.raises(BadInput, match="there is no group 'all'"):

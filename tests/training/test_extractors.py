@@ -13,7 +13,7 @@ from vcjax.training.plan import plan
 from vcjax.training.step import make_step
 
 NETWORKS = {
-    "depth": {"size": 32, "patch": 16, "width": 32, "layers": 4, "heads": 2, "necks": [8, 8, 16, 16], "fusion": 16},
+    "depth": {"size": 32, "patch": 8, "width": 32, "layers": 4, "heads": 2, "necks": [8, 8, 16, 16], "fusion": 16},
     "sketch": {"width": 8, "dilated": 4},
 }  # fmt: skip
 CLIP = {"frames": 2, "height": 32, "width": 32, "fps": 8.0}

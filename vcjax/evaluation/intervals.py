@@ -31,8 +31,8 @@ def bootstrap(
     """A figure over clips with its percentile interval (Efron 1979): clips are drawn anew, with replacement.
 
     ```python
-    bootstrap(errors)                                                        # their mean
-    bootstrap(pair, alone, none, of=lambda p, a, n: (p - n) / (a - n))       # a ratio of means, the same clips in each
+    bootstrap(errors)                                       # their mean
+    bootstrap(errors, others, of=lambda a, b: a / b)        # a ratio of means, the same clips in both
     ```
 
     Args:

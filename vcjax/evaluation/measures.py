@@ -21,7 +21,8 @@ from vcjax.evaluation.arrays import AnyArray
 
 STROKE_TURN = 20.0  # degrees within which a stroke's direction counts as obeyed
 ALWAYS = ""  # a measure of every video, whatever it was made from
-KEPT = 0.5  # share of its first area that an object keeps at least in every frame, to be the same object
+KEPT = 0.5  # share of the area which an object should have in a frame that makes it the same object there
+OFTEN = 0.5  # share of the frames in which an object must be seen for its shape and direction to count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +77,20 @@ def _colour(videos: Videos) -> Array:
     return objects.there(_main(videos)).mean(-1)
 
 
+def _seen(videos: Videos) -> Array:
+    """Whether the object is there in half of the frames at least. What is not seen has neither shape nor direction."""
+    return _colour(videos) >= OFTEN
+
+
 def _shape(videos: Videos) -> Array:
-    return objects.shape_overlaps(_main(videos)).argmax(-1) == videos.wanted.facts.shape[:, 0]
+    told = objects.shape_overlaps(_main(videos)).argmax(-1) == videos.wanted.facts.shape[:, 0]
+    return told & _seen(videos)
 
 
 def _direction(videos: Videos) -> Array:
-    return objects.direction(objects.centres(_main(videos))) == videos.wanted.facts.direction[:, 0]
+    track = objects.centres(_main(videos))
+    told = objects.direction(track) == videos.wanted.facts.direction[:, 0]
+    return told & objects.moves(track) & _seen(videos)
 
 
 def _path(videos: Videos) -> Array:
@@ -95,8 +104,9 @@ def _field(videos: Videos) -> Array:
 
 def _heading(videos: Videos) -> Array:
     """Whether the object's direction is the stroke's."""
-    tracks = objects.centres(_main(videos)), videos.wanted.track
-    return jnp.degrees(objects.turned(*map(objects.heading, tracks))) <= STROKE_TURN
+    track = objects.centres(_main(videos))
+    turned = objects.turned(objects.heading(track), objects.heading(videos.wanted.track))
+    return (jnp.degrees(turned) <= STROKE_TURN) & objects.moves(track) & _seen(videos)
 
 
 def _near(videos: Videos) -> Array:

@@ -11,10 +11,11 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from vcjax.data.sprites import COLOURS, DIRECTIONS, NO_COLOUR, SHAPES, colour_ids
+from vcjax.data.sprites import DIRECTIONS, NO_COLOUR, SHAPES, colour_ids
 from vcjax.data.sprites.draw import shape_distance
 from vcjax.evaluation.arrays import AnyArray
 
+STILL = 0.1  # pixels a frame below which an object rests
 SMALLEST = 0.005  # share of the frame's pixels below which an object counts as not there; the smallest has four times that
 
 # Templates are drawn on a square grid whose unit is the radius of a disc of the object's area.
@@ -58,7 +59,7 @@ def centres(mask: Bool[AnyArray, "*clips H W"]) -> Float[Array, "*clips 2"]:
 
 
 def path_error(
-    track: Float[AnyArray, "*clips F 2"], wanted: Float[AnyArray, "*clips F 2"], *, from_start: bool = False
+    track: Float[AnyArray, "*clips F 2"], wanted: Float[AnyArray, "*clips F 2"]
 ) -> Float[Array, "*clips"]:
     """Mean distance of two tracks in pixels.
 
@@ -68,20 +69,26 @@ def path_error(
 
     Args:
         track, wanted: centres in pixels.
-        from_start: whether only the way since the first frame counts, as for motion without a first image.
     """
-    track, wanted = jnp.asarray(track), jnp.asarray(wanted)
-    if from_start:
-        track, wanted = track - track[..., :1, :], wanted - wanted[..., :1, :]
-    return jnp.linalg.norm(track - wanted, axis=-1).mean(-1)
+    return jnp.linalg.norm(jnp.asarray(track) - jnp.asarray(wanted), axis=-1).mean(-1)
+
+
+def velocity(track: Float[AnyArray, "*clips F 2"]) -> Float[Array, "*clips 2"]:
+    """Constant speed in pixels a frame whose straight line is nearest to a track (least squares)."""
+    track = jnp.asarray(track)
+    time = jnp.arange(track.shape[-2]) - (track.shape[-2] - 1) / 2
+    return jnp.einsum("f,...fi->...i", time, track) / (time**2).sum()
 
 
 def heading(track: Float[AnyArray, "*clips F 2"]) -> Float[Array, "*clips"]:
-    """Direction of the straight line of constant speed nearest to a track, in radians clockwise from right."""
-    track = jnp.asarray(track)
-    time = jnp.arange(track.shape[-2]) - (track.shape[-2] - 1) / 2
-    velocity = jnp.einsum("f,...fi->...i", time, track)
-    return jnp.arctan2(velocity[..., 1], velocity[..., 0])
+    """Direction of the `velocity`, in radians clockwise from right."""
+    x, y = jnp.moveaxis(velocity(track), -1, 0)
+    return jnp.arctan2(y, x)
+
+
+def moves(track: Float[AnyArray, "*clips F 2"]) -> Bool[Array, "*clips"]:
+    """Whether an object goes anywhere: by `STILL` pixels a frame at least. One that rests has no direction."""
+    return jnp.linalg.norm(velocity(track), axis=-1) >= STILL
 
 
 def direction(track: Float[AnyArray, "*clips F 2"]) -> Int[Array, "*clips"]:
@@ -93,12 +100,6 @@ def direction(track: Float[AnyArray, "*clips F 2"]) -> Int[Array, "*clips"]:
 def turned(a: Float[AnyArray, "*clips"], b: Float[AnyArray, "*clips"]) -> Float[Array, "*clips"]:
     """Angle between two headings, 0 to pi."""
     return jnp.abs((jnp.asarray(a) - jnp.asarray(b) + jnp.pi) % (2 * jnp.pi) - jnp.pi)
-
-
-def colour_shares(frames: UInt8[AnyArray, "*clips H W 3"]) -> Float[Array, "*clips colour"]:
-    """Share of each frame's pixels that has each of `COLOURS`."""
-    ids = colour_map(frames)
-    return jnp.stack([(ids == index).mean((-2, -1)) for index in range(len(COLOURS))], -1)
 
 
 @jax.jit

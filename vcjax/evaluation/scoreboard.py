@@ -65,7 +65,7 @@ class Scoreboard(Board):
             setting: it.
             compared: whether to compare it with its `none` setting, and with each condition of a pair alone, which have
                 been made too. `share` is (value - none) / (truth - none), and in a pair `of_alone` is
-                (pair - none) / (alone - none) with its interval.
+                (pair - none) / (alone - none) with its interval, each against the clips that it is asked for.
         """
         wanted, alone = setting.wanted, dict(setting.alone)
         table = {}
@@ -78,11 +78,14 @@ class Scoreboard(Board):
             if compared:
                 at_none = self._figures(setting.none, wanted, measure)
                 row["none"] = float(at_none.mean())
-                row["share"] = float(_share(row["value"], row["truth"], row["none"]))
+                row["share"] = float(_ratio(row["value"] - row["none"], row["truth"] - row["none"]))
                 if measure.condition in alone:
                     other = SETTINGS[alone[measure.condition]]
-                    of_other = self._figures(other.name, other.wanted, measure)
-                    row["of_alone"] = _of_alone(value, of_other, at_none, measure.more_is_better)._asdict()
+                    pair = value - at_none
+                    by_itself = self._figures(other.name, other.wanted, measure) - self._figures(
+                        other.none, other.wanted, measure
+                    )
+                    row["of_alone"] = _of_alone(pair, by_itself, measure.more_is_better)._asdict()
             table[measure.name] = row
         return table
 
@@ -129,14 +132,14 @@ class Scoreboard(Board):
         return self._truth[variant]
 
 
-def _of_alone(pair: np.ndarray, alone: np.ndarray, none: np.ndarray, more_is_better: bool) -> Interval:
-    """NaN where the condition alone is no better than none."""
-    gain = (alone.mean() - none.mean()) * (1 if more_is_better else -1)
-    return bootstrap(pair, alone, none, of=_share) if gain > 0 else Interval(np.nan, np.nan, np.nan)
+def _of_alone(pair: np.ndarray, alone: np.ndarray, more_is_better: bool) -> Interval:
+    """The ratio of two gains over none; NaN where the condition alone is no better than none."""
+    if alone.mean() * (1 if more_is_better else -1) <= 0:
+        return Interval(np.nan, np.nan, np.nan)
+    return bootstrap(pair, alone, of=_ratio)
 
 
-def _share(value: Any, other: Any, none: Any) -> np.ndarray:
-    """(value - none) / (other - none); NaN where the condition makes no difference to the other either."""
-    value, other, none = np.broadcast_arrays(value, other, none)
-    nothing = np.full(value.shape, np.nan)
-    return np.divide(value - none, other - none, out=nothing, where=other != none)
+def _ratio(a: Any, b: Any) -> np.ndarray:
+    """a / b; NaN where b is nothing."""
+    a, b = np.broadcast_arrays(a, b)
+    return np.divide(a, b, out=np.full(a.shape, np.nan), where=b != 0)

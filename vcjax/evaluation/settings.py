@@ -25,7 +25,7 @@ class Setting:
         group: see `GROUPS`.
         given: givers, and the variant that each is taken from.
         wanted: the variant that the video should be.
-        scored: conditions (and `path`) whose measures are taken.
+        scored: conditions (and `path`) whose measures are taken; without any it is made to be compared with.
         none: the setting that is the same without what is scored.
         guidance: its weight, if not the model's own.
         alone: in a pair, the setting of each condition by itself.
@@ -64,8 +64,11 @@ def _settings() -> tuple[Setting, ...]:
             scored=("image", "motion", "path"), none="image",
         ),
         Setting(
+            name="image of strokes", group="tasks", given=(("image", STROKED),), wanted=STROKED, scored=(),
+        ),
+        Setting(
             name="strokes", group="tasks", given=(("image", STROKED), ("strokes", STROKED)), wanted=STROKED,
-            scored=("image", "strokes", "path"), none="image",
+            scored=("image", "strokes", "path"), none="image of strokes",
         ),
         Setting(
             name="translation", group="tasks",
@@ -117,7 +120,7 @@ def chosen(groups: tuple[str, ...], known: tuple[str, ...]) -> list[Setting]:
         for name, setting in SETTINGS.items()
         if all(CONDITIONS.get(giver, giver) in known for giver, _ in setting.given)
     }
-    wanted = [setting for setting in possible.values() if setting.group in groups]
+    wanted = [setting for setting in possible.values() if setting.group in groups and setting.scored]
     if not wanted:
         raise BadInput(
             f"a model with the conditions {', '.join(known)} has no setting in {', '.join(groups)}"
