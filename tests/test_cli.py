@@ -353,6 +353,19 @@ def test_released_files_go_both_ways(vc, tmp_path):
     refused(vc("convert", "--back", tmp_path), "not a model folder")
 
 
+def test_the_installed_command_finds_what_a_configuration_imports(tmp_path):
+    """Its path does not hold the working folder by itself, as that of `python -m` does."""
+    (tmp_path / "house").mkdir()
+    (tmp_path / "house" / "rooms.py").write_text("SEED = 'seven'")
+    text = "from ml_collections import ConfigDict\nfrom house.rooms import SEED\nget_config = lambda: ConfigDict({'task': SEED})"
+    (tmp_path / "mine.py").write_text(text)
+    command = [Path(sys.executable).parent / "vcjax", "train", "--config=mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "No module" not in done.stderr
+    assert "seven" in done.stderr or "stages" in done.stderr, done.stderr
+
+
 def test_the_installed_command_works():
     done = subprocess.run(
         [sys.executable, "-m", "vcjax.cli", "--version"], capture_output=True, text=True, check=True

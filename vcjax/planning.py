@@ -172,7 +172,7 @@ def training_step(run: Run, mesh: Any, index: int) -> tuple[Any, tuple[Any, ...]
     frozen = with_shardings(frozen, partition(mesh, run.rules, frozen))
     with closing(task.batches(run.stages[index], 0, 0)) as batches:
         batch = next(batches)
-    if run.fixed_clips:  # latents that are kept come with the batch: their shape is enough
+    if run.fixed_clips and not run.data:  # latents that are kept come with the batch: their shape is enough
         batch = dataclasses.replace(batch, moments=_moments(task, run.stages[index].batch))
     batch = with_shardings(batch, jax.tree.map(lambda _: batch_sharding(mesh), batch))
     kinds = {

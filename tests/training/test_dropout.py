@@ -26,6 +26,27 @@ def test_frequencies_are_those_of_the_table():
     assert abs(every - (0.2 + rest * 0.5 * 0.1 * 0.5)) < 4 * np.sqrt(0.25 / DRAWS)
 
 
+def test_few_is_one_or_two_each_as_likely_as_any_other():
+    dropout = Dropout(all_dropped=0.1, few=0.6, all_kept=0.3)
+    names = (*NAMES, "image", "mask")
+    kept = np.stack(list(draw_kept(jax.random.key(2), dropout, names, DRAWS).values()))
+    count, margin = kept.sum(0), 4 * np.sqrt(0.25 / DRAWS)
+    assert set(count) == {0, 1, 2, len(names)}
+    assert abs((count == 1).mean() - 0.3) < margin
+    assert abs((count == 2).mean() - 0.3) < margin
+    for i, rows in enumerate(kept):
+        assert abs(rows[count == 1].mean() - 1 / 5) < margin * 2
+        for other in kept[:i]:
+            assert abs((rows & other)[count == 2].mean() - 1 / 10) < margin * 2
+
+
+def test_few_of_a_single_condition_is_that_one():
+    (kept,) = draw_kept(
+        jax.random.key(2), Dropout(few=1.0, all_dropped=0.0, all_kept=0.0), ("text",), 100
+    ).values()
+    assert kept.all()
+
+
 def test_samples_and_conditions_are_drawn_independently():
     dropout = Dropout(all_dropped=0.0, all_kept=0.0, others=0.5)
     kept = np.stack(list(draw_kept(jax.random.key(1), dropout, NAMES, DRAWS).values())).astype(float)

@@ -1,7 +1,10 @@
 """The loop: stages follow one another, NaN stops it, a folder belongs to its run, a checkpoint becomes a model folder."""
 
 import json
+import os
 import shutil
+import signal
+import time
 import warnings
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 import vcjax
-from tests.training.runs import LineTask, SickTask, same, small_parts, table
+from tests.training.runs import MODEL, LineTask, SickTask, same, small_parts, table
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.training.assemble import task_of
 from vcjax.training.checkpoints import Checkpoints
@@ -18,6 +21,7 @@ from vcjax.training.config import run_from
 from vcjax.training.export import export
 from vcjax.training.loop import train
 from vcjax.training.plan import plan
+from vcjax.training.watch import Watch
 
 
 def line_run(folder, **changes):
@@ -121,8 +125,63 @@ def test_a_checkpoint_of_other_parameters_is_refused(tmp_path):
             return {**super().init(key), "more": {"kernel": np.zeros(3, np.float32)}}
 
     train(line_run(tmp_path), LineTask())
-    with pytest.raises(BadInput, match="does not fit this configuration"):
-        train(line_run(tmp_path), WiderTask())
+    before = (tmp_path / "run.json").read_bytes()
+    with (
+        pytest.warns(VcjaxWarning, match="goes on with other log_every"),
+        pytest.raises(BadInput, match="does not fit this configuration"),
+    ):
+        train(line_run(tmp_path, log_every=2), WiderTask())
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_a_run_of_fewer_steps_than_are_done_is_refused(tmp_path):
+    train(line_run(tmp_path), LineTask())
+    fewer = line_run(tmp_path, stages=[{"name": "first", "steps": 6, "batch": 4}])
+    with (
+        pytest.warns(VcjaxWarning, match="other stages"),
+        pytest.raises(BadInput, match=r"checkpoint of step 10, but config\.stages are 6 steps"),
+    ):
+        train(fewer, LineTask())
+
+
+def test_each_stage_tells_its_own_operations(tmp_path):
+    """The second stage has batches of the first one's shape, and trains less."""
+    stages = [
+        {"name": "whole", "steps": 2, "batch": 4},
+        {"name": "less", "steps": 2, "batch": 4, "train": ["other/"]},
+    ]
+    train(line_run(tmp_path, stages=stages), LineTask())
+    told = {line["stage"]: line["gflop_a_step"] for line in lines(tmp_path)}
+    assert told["less"] < told["whole"]
+
+
+def test_what_is_timed_is_not_compilation(tmp_path, monkeypatch):
+    """A step that takes long to compile is counted from its first answer on."""
+    run = line_run(tmp_path)
+    real, slept = Watch.count_operations, []
+
+    def slow(self, *arguments):
+        if not slept:
+            slept.append(time.sleep(2))
+        real(self, *arguments)
+
+    monkeypatch.setattr(Watch, "count_operations", slow)
+    train(run, LineTask())
+    assert lines(tmp_path)[0]["samples_a_second"] > 4 / 2
+
+
+def test_a_signal_while_the_last_checkpoint_is_written_is_heard(tmp_path, monkeypatch):
+    """Until everything is closed, a signal to stop does not kill the run."""
+    heard, close = [], Checkpoints.__exit__
+
+    def told(self, *arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        heard.append(True)
+        close(self, *arguments)
+
+    monkeypatch.setattr(Checkpoints, "__exit__", told)
+    assert train(line_run(tmp_path), LineTask()) == 10
+    assert heard
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +210,32 @@ def test_a_checkpoint_becomes_a_model_folder(trained):
             np.testing.assert_array_equal(np.asarray(a), np.asarray(b).astype(np.float16).astype(np.float32))
     clip = composer(text="a red circle", seed=1)
     assert clip.frames.shape == (3, 16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"schedule": {"zero_terminal_snr": False}}, "schedule"), ({"prediction": "epsilon"}, "prediction")],
+)
+def test_a_model_of_another_kind_is_not_renewed(trained, tmp_path, changes, named):
+    _, run, _ = trained
+    model = tmp_path / "model"
+    export(Path(run.out), model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, **changes}))
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    with pytest.raises(BadInput, match=f"another {named}: give a new folder"):
+        export(Path(run.out), model)
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
+
+def test_samples_are_made_of_maps_of_another_size_than_the_clip(tmp_path):
+    """The released model's depth is half as large again as its clips."""
+    conditions = {**MODEL["conditions"], "depth": {"scale": 1.5}}
+    run = run_from(table(tmp_path, model={**MODEL, "conditions": conditions}))
+    task = task_of(run)
+    key = jax.random.key(0, impl="unsafe_rbg")
+    (clip,) = task.samples(task.init(key), task.frozen()).values()
+    assert clip.frames.shape[0] == 3
 
 
 def test_a_run_can_begin_with_stage_two_and_with_a_new_condition(trained):

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{done} of {run.steps} steps are done: {run.out}")
-    return 0 if done == run.steps else UNFINISHED
+    return 0 if done >= run.steps else UNFINISHED
 
 
 def read_configuration(arguments: list[str]):
@@ -42,6 +42,10 @@ def read_configuration(arguments: list[str]):
     Raises:
         BadInput: no such file or key, or a value of another type.
     """
+    if (
+        os.getcwd() not in sys.path
+    ):  # which the installed command lacks: a file in configs/ may import another
+        sys.path.insert(0, os.getcwd())
     command, values = ["vcjax.training", *arguments], flags.FlagValues()
     config_flags.DEFINE_config_file(
         "config", None, "A file in configs/.", lock_config=True, flag_values=values, sys_argv=command
@@ -52,7 +56,9 @@ def read_configuration(arguments: list[str]):
         getattr(
             config, "to_dict", None
         )  # a file that could not be loaded is only told of when it is looked at
-    except (flags.Error, OSError, AttributeError, KeyError, ImportError, SyntaxError, TypeError) as error:
+    except (
+        flags.Error, OSError, AttributeError, LookupError, ImportError, SyntaxError, TypeError, ValueError,
+    ) as error:  # fmt: skip
         raise BadInput(f"configuration: {' '.join(str(error).split())}") from error
     if rest[1:] or config is None:
         raise BadInput(

@@ -114,13 +114,17 @@ def _check_clips_whole(run: Run, mesh: Mesh) -> None:
 
 def _diffusion(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
     known = composer.conditions
-    _check_parts(composer, parts, DiffusionTask.frozen_parts(composer))
     for index, stage in enumerate(run.stages):
         for name in (*stage.conditions, *stage.dropout.each):
             if name not in known:
                 raise BadInput(
                     f"config.stages[{index}] names condition {name!r}, but the model has {', '.join(known)}"
                 )
+        if run.fixed_clips and not run.data and stage.frames not in (0, 1, composer.shape.frames):
+            raise BadInput(
+                f"config.stages[{index}].frames must be 0, 1 or {composer.shape.frames} with fixed_clips, whose latents are "
+                f"kept as whole clips, not {stage.frames}"
+            )
     for name, condition in known.items():
         network = VECTOR_NETWORKS.get(name)
         if isinstance(condition, VectorCondition) and (
@@ -133,6 +137,7 @@ def _diffusion(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Tas
             raise BadInput(
                 f"config.model.conditions: the sprite world does not tell {name!r}, only {', '.join(SpriteSource.maps)}"
             )
+    _check_parts(composer, parts, DiffusionTask.frozen_parts(composer))
     kept = partial(kept_latents, composer, run.fixed_clips, Path(run.out)) if run.fixed_clips else None
     source = RecordSource(run, composer, *share(mesh)) if run.data else _source(run, composer, mesh, kept)
     return DiffusionTask(composer, source, run.weighting, Layout(mesh), zero_encoders=bool(run.start))

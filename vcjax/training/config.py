@@ -42,6 +42,8 @@ class Dropout:
     Attributes:
         all_dropped: probability that a sample has no condition.
         all_kept: probability that it has all of them.
+        few: probability that it has only one or two, as often the one as the other, each as likely as any other. With
+            eight conditions that are dropped independently one of them is hardly ever seen alone, and so is not obeyed alone.
         each: else, probability that a condition is dropped, independently, by its name.
         others: that of conditions which `each` does not name.
         text: what a dropped text is: `empty` (the empty string's embedding) or `zeros` (the original's training).
@@ -51,6 +53,7 @@ class Dropout:
 
     all_dropped: float = 0.1
     all_kept: float = 0.1
+    few: float = 0.0
     each: Mapping[str, float] = dataclasses.field(default_factory=dict)
     others: float = 0.5
     text: Literal["empty", "zeros"] = "empty"
@@ -243,6 +246,9 @@ def _check_stage(where: str, stage: Stage) -> None:
     if stage.optimizer.learning_rate < 0 or stage.optimizer.warmup < 0 or stage.optimizer.clip < 0:
         raise BadInput(f"{where}.optimizer: learning_rate, warmup and clip must be 0 or more")
     dropout = stage.dropout
-    shares = (dropout.all_dropped, dropout.all_kept, dropout.others, *dropout.each.values())
-    if not all(0 <= share <= 1 for share in shares) or dropout.all_dropped + dropout.all_kept > 1:
-        raise BadInput(f"{where}.dropout must hold probabilities, and all_dropped + all_kept at most 1")
+    fates = (dropout.all_dropped, dropout.few, dropout.all_kept)
+    if (
+        not all(0 <= share <= 1 for share in (*fates, dropout.others, *dropout.each.values()))
+        or sum(fates) > 1
+    ):
+        raise BadInput(f"{where}.dropout must hold probabilities, and all_dropped + few + all_kept at most 1")

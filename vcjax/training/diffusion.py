@@ -124,7 +124,9 @@ class DiffusionTask:
             real = decode(self._networks.autoencoder, frozen["autoencoder"], example.posterior.mean[0])
         else:
             real = ((example.frames[0] + 1) * 127.5).round().astype(jnp.uint8)
-        maps: dict[str, Any] = {n: np.asarray(m[0]) for n, m in example.maps.items() if n in self._maps}
+        maps: dict[str, Any] = {
+            n: np.asarray(self._sized(n, m)[0]) for n, m in example.maps.items() if n in self._maps
+        }
         (text,) = self._source.captions("validation", index)
         columns = {
             "real": np.asarray(real),
@@ -152,14 +154,17 @@ class DiffusionTask:
         latent = (shape.height // factor, shape.width // factor)
         total = jnp.zeros((*example.extent, *latent, stc.features))
         for i, name in enumerate(name for name in kept if name in self._maps):
-            condition = lax.optimization_barrier(example.maps[name])  # rendered once, not again in each use
-            size = (*condition.shape[:2], *self._maps[name].size(shape), condition.shape[-1])
-            if condition.shape != size:
-                condition = jax.image.resize(condition, size, "bilinear")
+            rendered = lax.optimization_barrier(example.maps[name])  # once, not again in each use
+            condition = self._sized(name, rendered)
             options = {"deterministic": False, "rngs": {"dropout": jax.random.fold_in(key, i)}}
             encoded = apply(self._stc, parameters["stc"][name], condition, latent, **options)
             total += where_kept(kept[name], encoded, 0.0)
         return total
+
+    def _sized(self, name: str, condition: Float[Array, "B F H W c"]) -> Float[Array, "B F h w c"]:
+        """A map of the clip's size in that of its condition."""
+        size = (*condition.shape[:2], *self._maps[name].size(self.composer.shape), condition.shape[-1])
+        return condition if condition.shape == size else jax.image.resize(condition, size, "bilinear")
 
     def tokens(
         self,

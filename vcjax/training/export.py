@@ -1,5 +1,6 @@
 """Export: a checkpoint becomes a model folder, with what was trained in 16 bits and what was held frozen beside it."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,12 @@ from vcjax.training.state import TrainState
 from vcjax.weights.folder import CONFIG, TOKENIZER, read_config, write_component, write_config
 from vcjax.weights.trees import flatten
 
+SAME = (
+    "prediction",
+    "schedule",
+    "conditions",
+    "clip",
+)  # keys of config.json that what was trained depends on
 TYPES = ("float16", "bfloat16", "float32")
 
 
@@ -63,7 +70,7 @@ def _write(run: Run, state: TrainState, out: Path, dtype: str) -> None:
     parts = folder_of(run.parts)
     if (out / CONFIG).is_file():
         config = read_config(out)
-        _check_sizes(run, config, state, out)
+        _check_same(run, config, state, out)
     else:
         config = {**read_config(parts), **run.model}
         for name in (TOKENIZER, *(entry["file"] for entry in config.get("files", {}).values())):
@@ -76,8 +83,15 @@ def _write(run: Run, state: TrainState, out: Path, dtype: str) -> None:
     write_config(out, {**config, "files": files})
 
 
-def _check_sizes(run: Run, config: Mapping[str, Any], state: TrainState, out: Path) -> None:
-    """Raise BadInput where a model folder that is to be renewed has networks of other sizes."""
-    for component in state.average:
-        if config["networks"].get(component) != run.model["networks"].get(component):
-            raise BadInput(f"{out} holds a model with another {component}: give a new folder")
+def _check_same(run: Run, config: Mapping[str, Any], state: TrainState, out: Path) -> None:
+    """Raise BadInput where a model folder that is to be renewed is of another kind, or has networks of other sizes."""
+    before, trained = config["networks"], _plain(run.model["networks"])
+    other = [name for name in state.average if _plain(before.get(name)) != trained.get(name)]
+    kinds = [key for key in SAME if _plain(config.get(key)) != _plain(run.model.get(key))]
+    if other or kinds:
+        raise BadInput(f"{out} holds a model with another {(other + kinds)[0]}: give a new folder")
+
+
+def _plain(value: Any) -> Any:
+    """As json holds it: tuples as lists."""
+    return json.loads(json.dumps(value))

@@ -14,7 +14,7 @@ from vcjax.parallel.compilation import enable_cache
 from vcjax.training.checkpoints import Checkpoints
 from vcjax.training.config import Run
 from vcjax.training.plan import Plan, plan
-from vcjax.training.record import record
+from vcjax.training.record import check_record, record
 from vcjax.training.state import TrainState
 from vcjax.training.step import make_step
 from vcjax.training.task import Task
@@ -37,19 +37,22 @@ def train(run: Run, task: Task) -> int:
     """
     enable_cache()
     out, planned = Path(run.out), plan(run, task)
-    record(run, out)
+    check_record(run, out)
     with (
         hosts.ending_together(),
+        stopping() as told_to_stop,  # until the last checkpoint is written
         Checkpoints(out / "checkpoints", run.keep) as checkpoints,
         Watch(run, out) as watch,
-        stopping() as told_to_stop,
     ):
         stop = False
         state, done = first_state(planned, task, checkpoints)
+        record(run, out)
         watch.last_good = checkpoints.latest
         frozen = planned.frozen(task.frozen())
         first = run.stage_of(done)
         for index in range(first, len(run.stages)):
+            if stop:
+                break
             stage, begin, end = run.stages[index], run.begin_of(index), run.begin_of(index + 1)
             if index > first:
                 state = planned.enter_stage(state, index)
@@ -58,7 +61,7 @@ def train(run: Run, task: Task) -> int:
                 while done < end and not stop:
                     with watch.waiting():
                         batch = planned.batch(next(batches), images=stage.is_on_images(done - begin))
-                    watch.count_operations(step, state, frozen, batch)
+                    watch.count_operations(step, stage, state, frozen, batch)
                     state, metrics = step(state, frozen, batch)
                     done += 1
                     stop = told_to_stop(done)
@@ -78,10 +81,14 @@ def first_state(planned: Plan, task: Task, checkpoints: Checkpoints) -> tuple[Tr
     task's own.
 
     Raises:
-        BadInput: the checkpoint or the folder's parameters do not fit the configuration.
+        BadInput: the checkpoint or the folder's parameters do not fit the configuration, or are beyond its last step.
     """
     run, latest = planned.run, checkpoints.latest
     if latest is not None:
+        if latest > run.steps:
+            raise BadInput(
+                f"{run.out} has a checkpoint of step {latest}, but config.stages are {run.steps} steps: give more"
+            )
         return checkpoints.restore(latest, planned.shapes_at(latest)), latest
     parameters = task.init(jax.random.key(run.seed, impl="unsafe_rbg"))  # compiles faster than threefry
     if run.start:
@@ -115,7 +122,7 @@ def stopping() -> Iterator[Callable[[int], bool]]:
     received: list[int] = []
 
     def take(number: int, _: object) -> None:
-        if number in received:
+        if number == signal.SIGINT and number in received:
             raise KeyboardInterrupt
         received.append(number)
 

@@ -15,27 +15,34 @@ from vcjax.training.config import Run, run_from
 RECORD = "run.json"
 
 
-def record(run: Run, folder: Path) -> None:
-    """Write the configuration of a run into its folder; where another is there, say what has changed.
+def check_record(run: Run, folder: Path) -> None:
+    """Where a run's folder holds the configuration of another, say what has changed.
 
     Raises:
-        BadInput: the folder cannot be written to, or what is there belongs to another task, model or seed.
+        BadInput: what is there belongs to another task, model or seed.
     """
-    path = folder / RECORD
-    table = _table(run)
-    if path.is_file():
-        before = _table(read_record(folder))
-        changed = [key for key in table if table[key] != before[key] and key != "out"]
-        fixed = [key for key in changed if key in ("task", "model", "seed", "parts")]
-        if fixed:
-            raise BadInput(
-                f"{folder} holds a run with another {fixed[0]}: give config.out a new folder, or that one's {fixed[0]}"
-            )
-        if changed:
-            warnings.warn(f"{folder} goes on with other {', '.join(changed)}", VcjaxWarning, stacklevel=2)
+    if not (folder / RECORD).is_file():
+        return
+    table, before = _table(run), _table(read_record(folder))
+    changed = [key for key in table if table[key] != before[key] and key != "out"]
+    fixed = [key for key in changed if key in ("task", "model", "seed", "parts")]
+    if fixed:
+        raise BadInput(
+            f"{folder} holds a run with another {fixed[0]}: give config.out a new folder, or that one's {fixed[0]}"
+        )
+    if changed:
+        warnings.warn(f"{folder} goes on with other {', '.join(changed)}", VcjaxWarning, stacklevel=2)
+
+
+def record(run: Run, folder: Path) -> None:
+    """Write the configuration of a run, whose checkpoint is known to fit it, into its folder.
+
+    Raises:
+        BadInput: the folder cannot be written to.
+    """
     if jax.process_index() == 0:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+        with replacing(folder / RECORD) as temporary:
+            temporary.write_text(json.dumps(_table(run), indent=1) + "\n", "utf-8")
 
 
 def read_record(folder: Path) -> Run:

@@ -210,4 +210,4 @@ def _ahead(make: Callable[[int], Picked], first: int) -> Generator[Picked, None,
             ready.append(worker.submit(make, step))
             yield batch
     finally:
-        worker.shutdown(cancel_futures=True)
+        worker.shutdown(wait=False, cancel_futures=True)

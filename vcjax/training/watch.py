@@ -42,7 +42,8 @@ class Watch:
         self._folder = folder
         self._pending: tuple[Any, ...] | None = None
         self._since_save: list[float] = []
-        self._flops: dict[Any, float] = {}
+        self._flops: dict[Any, float] = {}  # of each program
+        self._compiling = False
         self._writes = jax.process_index() == 0
         self.last_good: int | None = None  # step of the last whole checkpoint
 
@@ -70,12 +71,12 @@ class Watch:
         yield
         self._waited += time.monotonic() - began
 
-    def count_operations(self, step: Step, *inputs: Any) -> None:
-        """Count the operations of a step on a batch of this shape, the last of its inputs, when it first comes."""
-        shape = _shape_of(inputs[-1])
-        if shape not in self._flops:
-            self._flops[shape] = step.operations(*inputs)
-            self._reset()  # what has been timed was compilation
+    def count_operations(self, step: Step, stage: Stage, *inputs: Any) -> None:
+        """Count the operations of a stage's step on a batch of this shape, the last of its inputs, when it first comes."""
+        program = _program_of(stage, inputs[-1])
+        if program not in self._flops:
+            self._flops[program] = step.operations(*inputs)
+            self._compiling = True
 
     def step(self, number: int, stage: Stage, batch: Batch, metrics: dict[str, Any]) -> None:
         """Take the metrics of a step that is under way, and look at those of the one before.
@@ -84,7 +85,10 @@ class Watch:
             FloatingPointError: the loss or the gradient of the one before is NaN or infinite.
         """
         self._look()
-        self._pending = (number, stage, sample_count(batch), self._flops[_shape_of(batch)], metrics)
+        if self._compiling:
+            self._compiling = False
+            self._start_clock()
+        self._pending = (number, stage, sample_count(batch), self._flops[_program_of(stage, batch)], metrics)
 
     def settle(self) -> float:
         """Look at the last step too, and give the mean loss since this was last called."""
@@ -110,6 +114,7 @@ class Watch:
         loss = float(values["loss"])
         self._since_save.append(loss)
         self._losses.append(loss)
+        self._timed += 1
         self._samples += samples
         self._operations += flops
         for name, total in values["sums"].items():
@@ -143,7 +148,7 @@ class Watch:
             **{name: float(values[name]) for name in ("learning_rate", "gradient_norm", "parameter_norm")},
             **{name: self._sums[name] / count for name, count in sorted(self._counts.items()) if count},
             "samples_a_second": self._samples / seconds,
-            "gflop_a_step": self._operations / len(self._losses) / 1e9,
+            "gflop_a_step": self._operations / self._timed / 1e9,
             "utilisation": self._operations / seconds / self._rate,
             "data_wait": self._waited / seconds,
             "memory_gb": _memory() / 1e9,
@@ -158,15 +163,20 @@ class Watch:
         self._losses: list[float] = []
         self._sums: dict[str, float] = defaultdict(float)
         self._counts: dict[str, float] = defaultdict(float)
+        self._start_clock()
+
+    def _start_clock(self) -> None:
+        """Time steps from here on; what went before was compilation, or is told."""
+        self._timed = 0
         self._samples = 0
         self._operations = 0.0
         self._waited = 0.0
         self._began = time.monotonic()
 
 
-def _shape_of(batch: Batch) -> Any:
+def _program_of(stage: Stage, batch: Batch) -> Any:
     """What tells one program of the step from another."""
-    return jax.tree.structure(batch), tuple(leaf.shape for leaf in jax.tree.leaves(batch))
+    return stage.name, jax.tree.structure(batch), tuple(leaf.shape for leaf in jax.tree.leaves(batch))
 
 
 def _memory() -> int:
