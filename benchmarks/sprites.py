@@ -1,6 +1,6 @@
 """How fast the sprite world is rendered: clips a second, frames alone and with all truth, by batch.
 
-    python benchmarks/sprites.py
+    python -m benchmarks.sprites
 
 Best of some runs; the machine should be idle. `sprites.batch` renders all clips of a batch at once (vmap); the same
 one after the other (`lax.map`) stands beside it.

@@ -4,9 +4,9 @@
     python -m benchmarks.startup --sizes full     # the sampler of the released size: 6 GB, minutes
 
 Each is started with an empty cache of compiled programs, with that cache filled, and with its programs stored
-(`--programs`); every start is a process of its own. Tiny's weights all lie on disk, as a trained model's do. Of the full size, the time is that from the networks' sizes and
-their parameters to the answer of the sampler's program whose rows are all inactive: tracing, compiling or loading, and
-no step.
+(`--programs`); every start is a process of its own. Tiny's weights all lie on disk, as a trained model's do. Of the full
+size, the time is that from the networks' sizes and their parameters to the answer of the sampler's program whose rows are
+all inactive: tracing, compiling or loading, and no step.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""One's own videos, in the size of the built-in model `tiny`: text-to-video first, then the conditions that need no depth or sketches.
+"""One's own videos, in the size of the built-in model `tiny`: text-to-video first, then all but depth and sketches.
 
     vcjax prepare videos --out data/videos --without depth,sketch,single_sketch
     python -m vcjax.training --config=configs/videos.py --config.data=data/videos
 
-`tiny` has no network for depth, and one for sketches that knows the sprite world only; a model folder with better ones
-(`--model` of prepare, `config.parts`) needs another list here. Without `--config.data` the clips are the sprite world's.
+The networks of `tiny` for depth and sketches know the sprite world only; a model folder with better ones (`--model` of
+prepare, `config.parts`) needs another list here. Without `--config.data` the clips are the sprite world's.
 
 Not run to its end on any footage.
 """

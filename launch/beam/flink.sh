@@ -2,7 +2,7 @@
 # Prepares footage on a Flink cluster. Footage, model and data set lie on a file system that all nodes see.
 #
 #   launch/beam/worker.sh                                                            # on each node, beside its task manager
-#   MASTER=http://flink:8081 PARALLELISM=64 launch/beam/flink.sh /nfs/videos --out /nfs/data/mine
+#   MASTER=http://flink:8081 PARALLELISM=64 launch/beam/flink.sh /nfs/videos --out /nfs/data/mine --model /nfs/models/videocomposer
 #   MASTER=http://flink:8081 DRY_RUN=1 launch/beam/flink.sh /nfs/videos --out /nfs/data/mine    # prints the command instead
 #
 # MASTER       of Flink (http://host:port)

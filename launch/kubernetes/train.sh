@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains on nodes of a Kubernetes cluster: an indexed Job, a pod a node with all of its GPUs.
 #
-#   IMAGE=registry/vcjax CLAIM=runs HOSTS=4 GPUS=8 launch/kubernetes/train.sh configs/videocomposer.py --config.mesh.fsdp=8
+#   IMAGE=registry/vcjax CLAIM=runs HOSTS=4 GPUS=8 launch/kubernetes/train.sh configs/videocomposer.py --config.mesh.fsdp=8 \
+#       --config.stages[0].batch=32 --config.stages[1].batch=32 --config.parts=runs/models/videocomposer
 #   IMAGE=... CLAIM=... DRY_RUN=1 launch/kubernetes/train.sh configs/videocomposer.py     # prints the commands instead
 #
 # IMAGE     to build, to push and to run (with docker)
@@ -9,6 +10,8 @@
 # HOSTS     pods (1)
 # GPUS      of each (8)
 # NAME      of the job (vcjax)
+#
+# A batch must divide among all GPUs, and the model folder that the run starts from lie on the volume.
 #
 # Preemption: a pod that is told to go (SIGTERM) has all of them stop behind the same step, with a checkpoint; where one
 # dies, the others leave within a minute. The Job starts them again, and they go on from the last checkpoint. It fails

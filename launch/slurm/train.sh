@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Trains on the GPUs of one or several nodes under Slurm, a process a GPU.
 #
-#   sbatch --nodes=4 launch/slurm/train.sh configs/videocomposer.py --config.out=/scratch/vc --config.mesh.fsdp=8
+#   sbatch --nodes=4 launch/slurm/train.sh configs/videocomposer.py --config.out=/scratch/vc --config.mesh.fsdp=8 \
+#       --config.stages[0].batch=32 --config.stages[1].batch=32 --config.parts=/scratch/models/videocomposer
 #   DRY_RUN=1 launch/slurm/train.sh configs/videocomposer.py     # prints the commands instead
 #
 # Call it in a checkout that all nodes see, with its .venv (pip install --editable '.[cuda]'); the run's folder must be
-# on such a file system too. Partition, account and the like are options of sbatch.
+# on such a file system too, and the model folder that it starts from; a batch must divide among all GPUs. Partition, account and the like are options of sbatch.
 #
 # Preemption: two minutes before the time is up, and when the job is preempted, Slurm sends SIGTERM: all processes stop
 # behind the same step, with a checkpoint. A preempted job, and one whose node fails, Slurm queues again itself; one whose

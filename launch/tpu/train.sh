@@ -2,7 +2,9 @@
 # Trains on a slice of a TPU pod: asks for it, sets it up, trains, asks again where it was taken away, and gives it back.
 #
 #   gcloud auth login && gcloud config set project PROJECT
-#   TYPE=v5p-128 ZONE=us-east5-a BUCKET=my-runs launch/tpu/train.sh configs/videocomposer.py --config.mesh.fsdp=16
+#   gcloud storage cp -r models/videocomposer gs://my-runs/models/
+#   TYPE=v5p-128 ZONE=us-east5-a BUCKET=my-runs launch/tpu/train.sh configs/videocomposer.py --config.mesh.fsdp=16 \
+#       --config.stages[0].batch=64 --config.stages[1].batch=64 --config.parts=runs/models/videocomposer
 #   TYPE=... ZONE=... BUCKET=... DRY_RUN=1 launch/tpu/train.sh configs/videocomposer.py     # prints the commands instead
 #
 # TYPE      of the slice as gcloud names it; its number is of cores for v5p (two a chip), of chips for v5litepod and v6e
@@ -10,6 +12,8 @@
 # BUCKET    of Cloud Storage, mounted as runs/ on every host: configuration, checkpoints and metrics lie there
 # NAME      of the slice (vcjax)
 # SPOT      empty for chips that are not taken away; else for cheap ones that may be (1)
+#
+# A batch must divide among all chips (64 of a v5p-128), and the model folder that the run starts from be in the bucket.
 #
 # Run it where it can stay (a small machine, tmux). Preemption: each host gets SIGTERM, all stop behind the same step with
 # a checkpoint; this script sees that the slice is gone, asks for another and goes on from there. So it does when it is

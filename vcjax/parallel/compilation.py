@@ -32,7 +32,8 @@ class jit:
     take.lower(unet, ...).compile()   # what a function of jax.jit has, it has
     ```
 
-    `by_backend` are other options than `COMPILER_OPTIONS`. The backend is looked up when a program is first asked for, so that decorating a function starts none.
+    `by_backend` are other options than `COMPILER_OPTIONS`. The backend is looked up when a program is first asked for, so
+    that decorating a function starts none.
     """
 
     def __init__(

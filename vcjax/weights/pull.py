@@ -6,10 +6,10 @@ vocabulary is OpenAI's. Plain HTTPS is enough for all that: the hosts' own clien
 a cache of its own, and neither goes on with what the other left unfinished.
 
 What is known of the files, and from where: sizes from a public listing of a downloaded folder
-(github.com/wujinzhong/videocomposer-TensorRT, README); they fit the numbers of parameters. Checksums of PiDiNet and of the vocabulary from files at hand, those
-of CLIP and Stable Diffusion as public projects quote them for the same names on Hugging Face; that ModelScope's are the
-same is concluded from equal names and sizes. The others' are asked of ModelScope. The addresses themselves were not tried:
-there was no network when this was written.
+(github.com/wujinzhong/videocomposer-TensorRT, README); they fit the numbers of parameters. Checksums of PiDiNet and of the
+vocabulary from files at hand, those of CLIP and Stable Diffusion as public projects quote them for the same names on
+Hugging Face; that ModelScope's are the same is concluded from equal names and sizes. The others' are asked of ModelScope.
+The addresses themselves were not tried: there was no network when this was written.
 """
 
 import contextlib
