@@ -23,7 +23,7 @@ check: $(VENV)/.installed-test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 slow: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow --durations=15
 
 # The PyTorch originals: torch's CPU build where the index has one, and two packages whose files are read singly.
 parity: $(VENV)/.installed-parity

@@ -1,12 +1,13 @@
 """What a training step costs: clips a second, operations, utilisation, and the share that is not the UNet.
 
     python -m benchmarks.train                      # tiny
-    python -m benchmarks.train --sizes tiny full    # full is the released width at one level instead of four: it fits in 24 GB
+    python -m benchmarks.train --sizes full         # the released width at one level instead of four: 18 GB
+    python -m benchmarks.train --sizes released     # the whole released step: it is counted, not run
 
-Each size is measured with and without rematerialisation, in stage two, on random weights. `operations` are those of matrix
-products and convolutions as the step is written; the compiler's count, of the program before it is optimised, has all
-others too and counts a loop's body once. `not the UNet` is the share of the step's time that goes when the same UNet with
-the same loss is given its inputs ready-made.
+Each size is taken with and without rematerialisation, in stage two, on random weights, with latents that are ready, as they
+are in a prepared data set. Operations are those of matrix products and convolutions as the step is written; the compiler's
+count, of the program before it is optimised, has all others too and counts a loop's body once. `not the UNet` is the share
+of the step's time, and of its operations, that goes when the same UNet with the same loss is given its inputs ready-made.
 """
 
 import argparse
@@ -19,10 +20,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from configs import sprites
+from configs import sprites, videocomposer
 from vcjax.parallel import compilation
 from vcjax.parallel.flops import count
+from vcjax.parallel.mesh import one_device
 from vcjax.parallel.rate import matrix_rate
+from vcjax.planning import training_step, without_weights
 from vcjax.training.assemble import task_of
 from vcjax.training.config import Run, run_from
 from vcjax.training.diffusion import DiffusionTask
@@ -30,12 +33,10 @@ from vcjax.training.plan import plan
 from vcjax.training.step import make_step
 
 KINDS = ("residual", "spatial", "temporal")
+SIZES = ("tiny", "full", "released")
 REPEATS = {"tiny": 5, "full": 1}
 BATCHES = {"tiny": 16, "full": 1}
-FIXED = {
-    "tiny": 64,
-    "full": 0,
-}  # clips whose latents are kept, as the sprites' recipe does; the released one encodes
+FIXED = {"tiny": 64, "full": 1}  # clips whose latents are kept
 COLUMNS = (
     "size",
     "rematerialised",
@@ -44,6 +45,7 @@ COLUMNS = (
     "by the compiler",
     "utilisation",
     "not the UNet",
+    "by operations",
     "data wait",
     "GB of temporaries",
 )
@@ -54,13 +56,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sizes", nargs="+", choices=tuple(REPEATS), default=["tiny"])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["tiny"])
     options = parser.parse_args()
     print("| " + " | ".join(COLUMNS) + " |")
     print("| " + " | ".join("---" for _ in COLUMNS) + " |")
     for size in options.sizes:
         for rematerialised in ((), KINDS):
-            row = measure(size, rematerialised)
+            row = (counted if size == "released" else measure)(size, rematerialised)
             print("| " + " | ".join(row) + " |", flush=True)
 
 
@@ -81,7 +83,9 @@ def measure(size: str, rematerialised: tuple[str, ...]) -> list[str]:
     compiled = lowered.compile()
     temporaries = compiled.memory_analysis().temp_size_in_bytes
 
-    alone = seconds(unet_alone(task, run, state.parameters), REPEATS[size])
+    gradient, inputs = unet_alone(task, run, state.parameters)
+    share = 1 - count(gradient.trace(*inputs)) / operations
+    alone = seconds(lambda: jax.block_until_ready(gradient(*inputs)), REPEATS[size])
     waited, began = 0.0, 0.0
     for i in range(REPEATS[size] + 1):  # the first touches all memory
         if i == 1:
@@ -97,14 +101,34 @@ def measure(size: str, rematerialised: tuple[str, ...]) -> list[str]:
     return [
         size,
         "all" if rematerialised else "none",
-        f"{clips:.2f}",
+        f"{clips:.3g}",
         f"{operations / stage.batch / 1e9:.1f}",
         f"{by_compiler / stage.batch / 1e9:.1f}",
         f"{operations / whole / matrix_rate(run.dtype):.2f}",
         f"{max(0.0, 1 - alone / whole):.2f}",
+        f"{share:.3f}",
         f"{waited / (whole * REPEATS[size]):.4f}",
         f"{temporaries / 1e9:.2f}",
     ]
+
+
+def counted(size: str, rematerialised: tuple[str, ...]) -> list[str]:
+    """The row of a step that is traced only."""
+    config: Any = videocomposer.get_config()
+    config.rematerialised, config.fixed_clips = rematerialised, 1
+    run, mesh = run_from(config), one_device()
+    step, inputs, _ = training_step(run, mesh, 1)
+    operations = count(step.trace(*inputs))
+    task: Any = task_of(dataclasses.replace(run, fixed_clips=0), mesh, without_weights(run))
+    gradient, ready = unet_alone(task, dataclasses.replace(run, stages=run.stages[1:]), inputs[0].parameters)
+    share = 1 - count(gradient.trace(*ready)) / operations
+    told = {
+        "size": size,
+        "rematerialised": "all" if rematerialised else "none",
+        "GFLOP a clip": f"{operations / run.stages[1].batch / 1e9:.1f}",
+        "by operations": f"{share:.3f}",
+    }
+    return [told.get(column, "") for column in COLUMNS]
 
 
 def configured(size: str, rematerialised: tuple[str, ...]) -> Run:
@@ -130,8 +154,8 @@ def configured(size: str, rematerialised: tuple[str, ...]) -> Run:
     return dataclasses.replace(run, model={**run.model, "networks": networks, "clip": clip})
 
 
-def unet_alone(task: DiffusionTask, run: Run, parameters: Any) -> Callable[[], Any]:
-    """Loss and gradient of the UNet on inputs that are there."""
+def unet_alone(task: DiffusionTask, run: Run, parameters: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The program of loss and gradient of the UNet on inputs that are there, and these."""
     composer, stage = task.composer, run.stages[0]
     networks, shape = composer.networks, composer.shape
     factor = networks.autoencoder.factor
@@ -147,8 +171,7 @@ def unet_alone(task: DiffusionTask, run: Run, parameters: Any) -> Callable[[], A
         answer: Any = networks.unet.apply({"params": parameters}, z, t, maps, tokens, mask, **options)
         return jnp.square(answer - z).mean()
 
-    gradient = compilation.jit(jax.grad(loss, (0, 1, 2)))
-    return lambda: jax.block_until_ready(gradient(parameters["unet"], maps, tokens))
+    return compilation.jit(jax.grad(loss, (0, 1, 2))), (parameters["unet"], maps, tokens)
 
 
 def seconds(call: Callable[[], Any], repeats: int) -> float:

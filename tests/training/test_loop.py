@@ -19,7 +19,7 @@ from vcjax.training.assemble import task_of
 from vcjax.training.checkpoints import Checkpoints
 from vcjax.training.config import run_from
 from vcjax.training.export import export
-from vcjax.training.loop import train
+from vcjax.training.loop import _started, first_state, train
 from vcjax.training.plan import plan
 from vcjax.training.watch import Watch
 
@@ -253,8 +253,6 @@ def test_a_run_can_begin_with_stage_two_and_with_a_new_condition(trained):
     stages = [{"name": "first", "steps": 1, "batch": 2}, {"name": "second", "steps": 1, "batch": 2}]
     again = run_from(table(tmp_path, out=str(tmp_path / "again"), stages=stages, **changes))
     task = task_of(again)
-    from vcjax.training.loop import first_state
-
     with Checkpoints(tmp_path / "none", 1) as nothing:
         state, done = first_state(plan(again, task), task, nothing)
     assert done == 1
@@ -262,6 +260,12 @@ def test_a_run_can_begin_with_stage_two_and_with_a_new_condition(trained):
     sketch = jax.random.uniform(jax.random.key(0), (1, 3, 16, 16, 1))
     assert not np.asarray(stc.apply({"params": state.parameters["stc"]["sketch"]}, sketch, (4, 4))).any()
     assert np.asarray(stc.apply({"params": state.parameters["stc"]["depth"]}, sketch, (4, 4))).any()
+
+
+def test_a_component_without_parameters_needs_no_file_to_begin_with(trained):
+    """A model without style has nothing in `tokens`, and its folder no such file."""
+    tmp_path, _, _ = trained
+    assert _started(str(tmp_path / "parts"), {"tokens": {}}, ()) == {"tokens": {}}
 
 
 @pytest.mark.parametrize("step", [1, 99])

@@ -103,6 +103,9 @@ def _started(start: str, fresh: Tree, growing: tuple[str, ...]) -> Tree:
     config = read_config(folder)
     parameters = {}
     for component, wanted in fresh.items():
+        if not flatten(wanted):  # of a model without maps or style; the folder has no file for it
+            parameters[component] = wanted
+            continue
         read = read_component(folder, config, component, dtype="float32")
         if component in growing:
             read = {**{name: wanted[name] for name in wanted.keys() - read.keys()}, **read}
