@@ -160,11 +160,13 @@ def _of_middle(distance: Callable[..., Array], videos: Videos) -> Array:
 
 
 def _rank(videos: Videos) -> np.ndarray:
-    """Of the depth that a network sees in the video with the true one, over all pixels of all frames."""
-    seen = (videos.networks["depth"](frames) for frames in videos.frames)
-    return np.array(
-        [perception.rank_correlation(a, b) for a, b in zip(seen, videos.wanted.depth, strict=True)]
-    )
+    """Of the depth that a network sees in the video with that in the wanted clip, over all pixels of all frames.
+
+    Not with the true one: nothing in a picture of the sprite world tells how its background slants.
+    """
+    see = videos.networks["depth"]
+    pairs = zip(videos.frames, videos.wanted.frames, strict=True)
+    return np.array([perception.rank_correlation(see(video), see(wanted)) for video, wanted in pairs])
 
 
 def _agreement(videos: Videos) -> np.ndarray:
