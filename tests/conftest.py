@@ -1,7 +1,9 @@
 """What all tests share: where compiled programs are kept, small networks, and footage that is not in the repository."""
 
 import os
+import shutil
 from functools import partial
+from importlib import resources
 from pathlib import Path
 
 import jax
@@ -23,6 +25,22 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared with real media and weights, which are not part of the repository")
     return SHARED
+
+
+@pytest.fixture
+def blind(tmp_path) -> Path:
+    """The built-in model without its networks for depth and lines."""
+    from vcjax.weights.folder import read_config, write_config
+
+    folder = tmp_path / "blind"
+    shutil.copytree(str(resources.files("vcjax") / "builtin" / "tiny"), folder)
+    config = read_config(folder)
+    for network in ("depth", "sketch"):
+        config["networks"].pop(network, None)
+        config["files"].pop(network, None)
+    config["conditions"] |= {"sketch": {}, "single_sketch": {}}
+    write_config(folder, config)
+    return folder
 
 
 def small_unet(**changes):

@@ -250,9 +250,9 @@ def test_the_command_says_what_it_did(videos, model, tmp_path, vc, undisturbed):
     assert "finished already" in out
 
 
-def test_the_command_says_what_is_wrong(videos, model, tmp_path, vc, undisturbed):
+def test_the_command_says_what_is_wrong(videos, model, blind, tmp_path, vc, undisturbed):
     for arguments, message in (
-        ([videos, "--out", tmp_path / "out"], "prepare --without depth,"),
+        ([videos, "--out", tmp_path / "out", "--model", blind], "prepare --without depth,"),
         ([videos, "--out", undisturbed, "--model", model, "--without", "motion"], "was made with conditions"),
         ([tmp_path / "none", "--out", tmp_path / "out", "--model", model], "does not exist"),
         ([videos, "more", "--out", tmp_path / "out", "--model", model], "'more' is too much"),

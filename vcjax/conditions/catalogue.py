@@ -22,14 +22,19 @@ CATALOGUE: dict[str, type[Condition]] = {
 
 
 def from_settings(settings: Mapping[str, Any]) -> dict[str, Condition]:
-    """A model's conditions from its configuration, `{name: settings}`, in the order given there.
+    """A model's conditions from its configuration, `{name: settings}`: in the catalogue's order, then custom ones by name.
 
     A custom condition names its class as `"class": "package.module:Class"` beside its settings.
 
     Raises:
         BadInput: an unknown condition or setting, or a class that cannot be imported.
     """
-    return {name: _condition(name, fields) for name, fields in settings.items()}
+    known = [name for name in CATALOGUE if name in settings]
+    names = (
+        *known,
+        *sorted(settings.keys() - set(known)),
+    )  # json and ml_collections each have an order of their own
+    return {name: _condition(name, settings[name]) for name in names}
 
 
 def to_settings(conditions: Mapping[str, Condition]) -> dict[str, dict[str, Any]]:

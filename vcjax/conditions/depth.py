@@ -58,12 +58,16 @@ class Depth(PictureCondition):
     def extract(
         self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
     ) -> Float32[np.ndarray, "F H W 1"]:
-        """What the depth network sees in each frame."""
+        """What the depth network sees in each frame, whose border is repeated up to the size that the network takes."""
+        from vcjax.models.dpt import SCALES
         from vcjax.video.resize import resize_crop
 
         self.need(networks)
-        frames = resize_crop(clip.frames, *self.size(shape), rule="map")
-        return np.clip(networks["depth"](frames) / self.unit, 0, NEAREST)
+        height, width = self.size(shape)
+        frames = resize_crop(clip.frames, height, width, rule="map")
+        missing = ((0, 0), (0, -height % SCALES[-1]), (0, -width % SCALES[-1]), (0, 0))
+        seen = networks["depth"](np.pad(frames, missing, mode="edge"))[:, :height, :width]
+        return np.clip(seen / self.unit, 0, NEAREST)
 
     def fields(self, shape: ClipShape) -> dict[str, Field]:
         """A file a map, and the clip's least and greatest nearness, which are black and white in them."""
