@@ -343,7 +343,9 @@ def test_released_files_go_both_ways(vc, tmp_path):
 def test_the_installed_command_finds_what_a_configuration_imports(tmp_path):
     """Its path does not hold the working folder by itself, as that of `python -m` does."""
     (tmp_path / "house").mkdir()
-    (tmp_path / "house" / "rooms.py").write_text("RUN = {'task': 'diffusion', 'model': {}, 'out': 'here', 'stages': ()}")
+    (tmp_path / "house" / "rooms.py").write_text(
+        "RUN = {'task': 'diffusion', 'model': {}, 'out': 'here', 'stages': ()}"
+    )
     text = "from ml_collections import ConfigDict\nfrom house.rooms import RUN\nget_config = lambda: ConfigDict(RUN)"
     (tmp_path / "mine.py").write_text(text)
     command = [Path(sys.executable).parent / "vcjax", "train", "--config=mine.py"]
