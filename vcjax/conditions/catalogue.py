@@ -30,11 +30,8 @@ def from_settings(settings: Mapping[str, Any]) -> dict[str, Condition]:
         BadInput: an unknown condition or setting, or a class that cannot be imported.
     """
     known = [name for name in CATALOGUE if name in settings]
-    names = (
-        *known,
-        *sorted(settings.keys() - set(known)),
-    )  # json and ml_collections each have an order of their own
-    return {name: _condition(name, settings[name]) for name in names}
+    custom = sorted(settings.keys() - set(known))  # files of configuration have an order of their own
+    return {name: _condition(name, settings[name]) for name in (*known, *custom)}
 
 
 def to_settings(conditions: Mapping[str, Condition]) -> dict[str, dict[str, Any]]:

@@ -20,9 +20,8 @@ from vcjax.evaluation.intervals import Interval, bootstrap
 from vcjax.evaluation.measures import ALWAYS, MEASURES, Measure, Videos
 from vcjax.evaluation.settings import SETTINGS, Setting
 
-KEPT_VIDEOS = (
-    4  # sets of videos that are held at once: a setting's, none's, the truth's, and one condition's alone
-)
+# Sets of videos that are held at once: a setting's, none's, the truth's, and one condition's alone with its none.
+KEPT_VIDEOS = 5
 
 
 class Scoreboard(Board):
@@ -81,11 +80,9 @@ class Scoreboard(Board):
                 row["share"] = float(_ratio(row["value"] - row["none"], row["truth"] - row["none"]))
                 if measure.condition in alone:
                     other = SETTINGS[alone[measure.condition]]
-                    pair = value - at_none
-                    by_itself = self._figures(other.name, other.wanted, measure) - self._figures(
-                        other.none, other.wanted, measure
-                    )
-                    row["of_alone"] = _of_alone(pair, by_itself, measure.more_is_better)._asdict()
+                    by_itself = self._figures(other.name, other.wanted, measure)
+                    gain = by_itself - self._figures(other.none, other.wanted, measure)
+                    row["of_alone"] = _of_alone(value - at_none, gain, measure.more_is_better)._asdict()
             table[measure.name] = row
         return table
 

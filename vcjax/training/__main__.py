@@ -42,9 +42,8 @@ def read_configuration(arguments: list[str]):
     Raises:
         BadInput: no such file or key, or a value of another type.
     """
-    if (
-        os.getcwd() not in sys.path
-    ):  # which the installed command lacks: a file in configs/ may import another
+    # A file in configs/ may import another; the path of the installed command lacks the working folder.
+    if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     command, values = ["vcjax.training", *arguments], flags.FlagValues()
     config_flags.DEFINE_config_file(

@@ -247,8 +247,6 @@ def _check_stage(where: str, stage: Stage) -> None:
         raise BadInput(f"{where}.optimizer: learning_rate, warmup and clip must be 0 or more")
     dropout = stage.dropout
     fates = (dropout.all_dropped, dropout.few, dropout.all_kept)
-    if (
-        not all(0 <= share <= 1 for share in (*fates, dropout.others, *dropout.each.values()))
-        or sum(fates) > 1
-    ):
+    shares = (*fates, dropout.others, *dropout.each.values())
+    if not all(0 <= share <= 1 for share in shares) or sum(fates) > 1:
         raise BadInput(f"{where}.dropout must hold probabilities, and all_dropped + few + all_kept at most 1")

@@ -22,12 +22,8 @@ from vcjax.training.state import TrainState
 from vcjax.weights.folder import CONFIG, TOKENIZER, read_config, write_component, write_config
 from vcjax.weights.trees import flatten
 
-SAME = (
-    "prediction",
-    "schedule",
-    "conditions",
-    "clip",
-)  # keys of config.json that what was trained depends on
+# Keys of config.json that what was trained depends on.
+SAME = ("prediction", "schedule", "conditions", "clip")
 TYPES = ("float16", "bfloat16", "float32")
 
 
