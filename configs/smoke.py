@@ -23,8 +23,7 @@ def get_config() -> ConfigDict:
     config.model.networks.unet.width = 32
     config.model.prediction, config.model.schedule.zero_terminal_snr = "epsilon", False
     config.optimizer.learning_rate, config.optimizer.warmup = 2e-3, 10
-    first, second, _ = config.stages
-    config.stages = (first, second)
+    first, second = config.stages
     first.steps, first.batch, first.images_every, first.images = 60, 8, 10, 32
     second.steps, second.batch = 100, 8
     return config

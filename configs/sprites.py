@@ -13,17 +13,12 @@ from ml_collections import ConfigDict
 from configs import DEVICES
 from vcjax.loading import model_table
 
-STAGES = {"text-to-video": 700, "composition": 3600, "few at a time": 1300}  # steps
+STAGES = {"text-to-video": 700, "composition": 3600}  # steps
 CLIPS = 8192  # whose latents are encoded once, into a quarter of a GB
 
 
 def get_config() -> ConfigDict:
-    """Two stages, the second in two parts.
-
-    Every other batch of the first is of single images, which teach words for far less than clips do. The second begins as
-    the paper does, with every condition dropped independently; a condition is then hardly ever seen alone, and was not
-    obeyed alone. So it goes on with one or two of them in most samples.
-    """
+    """Two stages; every other batch of the first is of single images, which teach words for far less than clips do."""
     text_to_video = {
         "name": "text-to-video",
         "steps": STAGES["text-to-video"],
@@ -40,13 +35,6 @@ def get_config() -> ConfigDict:
         "batch": 16,
         "dropout": {"all_dropped": 0.1, "all_kept": 0.1, "others": 0.5},
         "optimizer": {"decay": "cosine", "final": 0.05},
-    }
-    few = {
-        "name": "few at a time",
-        "steps": STAGES["few at a time"],
-        "batch": 16,
-        "dropout": {"all_dropped": 0.1, "few": 0.6, "all_kept": 0.1},
-        "optimizer": {"learning_rate": 6e-4, "decay": "cosine", "final": 0.05},
     }
     return ConfigDict(
         {
@@ -78,6 +66,6 @@ def get_config() -> ConfigDict:
                 "weight_decay": 0.01,
                 "clip": 1.0,
             },
-            "stages": tuple(map(ConfigDict, (text_to_video, composition, few))),
+            "stages": (ConfigDict(text_to_video), ConfigDict(composition)),
         }
     )

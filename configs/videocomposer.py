@@ -36,8 +36,7 @@ def get_config() -> ConfigDict:
             "clip": {"frames": 16, "height": 256, "width": 256, "fps": 4.0},
             "defaults": {"steps": 50, "guidance": 9.0},
         }
-    first, second, _ = config.stages
-    config.stages = (first, second)
+    first, second = config.stages
     first.steps, first.batch, first.images_every, first.images = 132_000, 8, 4, 128
     second.steps, second.batch = 268_000, 8
     with second.unlocked():

@@ -11,5 +11,5 @@ from configs.ablations import quarter
 def get_config() -> Any:
     """`whole.py` but for one thing."""
     config = quarter("no_stage_one")
-    config.stages = config.stages[1:]
+    config.stages = (config.stages[1],)
     return config

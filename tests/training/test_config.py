@@ -36,11 +36,7 @@ def test_the_command_line_changes_single_values(monkeypatch):
         "--config.stages[1].steps=7",
     ]
     run = run_from(read_configuration(arguments))
-    assert [stage.optimizer.learning_rate for stage in run.stages] == [
-        3e-4,
-        3e-4,
-        6e-4,
-    ]  # the last has its own
+    assert [stage.optimizer.learning_rate for stage in run.stages] == [3e-4, 3e-4]
     assert run.stages[1].steps == 7
     assert run.stages[1].optimizer.decay == "cosine"  # what the stage says stands above what the run says
 
