@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from configs import DEVICES
 from vcjax.loading import model_table
 
-STAGES = {"text-to-video": 700, "composition": 3600}  # steps
+STAGES = {"text-to-video": 600, "composition": 2800}  # steps
 CLIPS = 8192  # whose latents are encoded once, into a quarter of a GB
 
 
@@ -22,9 +22,9 @@ def get_config() -> ConfigDict:
     text_to_video = {
         "name": "text-to-video",
         "steps": STAGES["text-to-video"],
-        "batch": 16,
-        "images_every": 2,
-        "images": 128,
+        "batch": 8,
+        "images_every": 0,
+        "images": 0,
         "conditions": ("text",),
         "dropout": {"all_dropped": 0.1, "all_kept": 0.9},
         "train": ("unet/",),
@@ -32,8 +32,8 @@ def get_config() -> ConfigDict:
     composition = {
         "name": "composition",
         "steps": STAGES["composition"],
-        "batch": 16,
-        "dropout": {"all_dropped": 0.1, "all_kept": 0.1, "others": 0.5},
+        "batch": 8,
+        "dropout": {"all_dropped": 0.05, "few": 0.45, "all_kept": 0.1, "others": 0.5},
         "optimizer": {"decay": "cosine", "final": 0.05},
     }
     return ConfigDict(
@@ -49,7 +49,7 @@ def get_config() -> ConfigDict:
             "first_stage": 0,
             "seed": 0,
             "ema": 0.999,
-            "weighting": "plain",
+            "weighting": "clean",
             "dtype": "float32",
             "rematerialised": (),
             "log_every": 50,

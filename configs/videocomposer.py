@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     """Figures of VideoComposer (arXiv 2306.02018), section 4.1, and of its released configuration."""
     config: Any = sprites.get_config()
     config.out = "runs/videocomposer"
-    config.ema, config.fixed_clips = 0.9999, 0
+    config.ema, config.fixed_clips, config.weighting = 0.9999, 0, "plain"
     config.dtype = "bfloat16"
     config.rematerialised = ("residual", "spatial", "temporal")
     config.save_every = 1000
@@ -42,5 +42,5 @@ def get_config() -> ConfigDict:
     with second.unlocked():
         second.images_every, second.images = 4, 128
         second.optimizer = {}
-        second.dropout.text, second.dropout.style = "zeros", "zeros"
+        second.dropout = {"all_dropped": 0.1, "all_kept": 0.1, "text": "zeros", "style": "zeros"}
     return config

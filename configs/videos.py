@@ -23,10 +23,9 @@ LEFT_OUT = (
 
 
 def get_config() -> ConfigDict:
-    """The sprites' recipe without single images, which a folder of videos has none of."""
+    """The sprites' recipe for the conditions that a folder of videos has."""
     config: Any = sprites.get_config()
     config.out, config.fixed_clips = "runs/videos", 0
-    config.stages[0].images_every, config.stages[0].images = 0, 0
     with config.unlocked():
         for name in LEFT_OUT:
             del config.model.conditions[name]

@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
             "task": "autoencoder",
             "model": model_table("tiny"),
             "out": "runs/autoencoder",
+            "start": "",
             "seed": 0,
             "ema": 0.999,
             "dtype": "float32",

@@ -17,6 +17,7 @@ from tests.data.datasets import make_dataset
 from vcjax.data.loader import Loader, Mix
 from vcjax.data.records import Prepared
 from vcjax.errors import BadInput
+from vcjax.parallel.batches import Share
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60  # seconds
@@ -61,7 +62,7 @@ def test_an_epoch_shows_each_record_once_in_another_order_each_time():
 
 def test_processes_share_each_batch_and_see_each_record_once_together():
     whole = loader()
-    shares = [loader(process_index=index, process_count=2) for index in range(2)]
+    shares = [loader(share=Share((index,), 2)) for index in range(2)]
     seen = []
     for step in range(23):
         parts = [share[step] for share in shares]
@@ -109,7 +110,7 @@ def test_from_a_saved_position_the_next_hundred_batches_are_the_undisturbed_ones
     ("changes", "said"),
     [
         ({"count": 0}, "4 clips, but the data set has none"),
-        ({"process_count": 3}, "4 clips must be a multiple of the 3 processes"),
+        ({"share": Share((0,), 3)}, "4 clips must be a multiple of the 3 parts"),
     ],
 )
 def test_what_cannot_be_loaded_is_told(changes, said):

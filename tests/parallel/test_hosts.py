@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.parallel.worker import SCATTERED
 from vcjax.conditions.base import ClipShape
 from vcjax.errors import BadInput
 from vcjax.parallel import hosts
+from vcjax.parallel.batches import WHOLE, Share
 from vcjax.training.sources import SpriteSource
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,10 +60,10 @@ def start(path, devices=1, **environment):
     )
 
 
-def start_two(path):
+def start_two(path, devices=1, **environment):
     port = free_port()
-    shared = {hosts.COORDINATOR: f"localhost:{port}", hosts.COUNT: "2"}
-    return [start(path, **shared, **{hosts.INDEX: str(index)}) for index in range(2)]
+    shared = {hosts.COORDINATOR: f"localhost:{port}", hosts.COUNT: "2", **environment}
+    return [start(path, devices, **shared, **{hosts.INDEX: str(index)}) for index in range(2)]
 
 
 def ends(processes):
@@ -107,6 +109,16 @@ def test_two_processes_learn_what_one_does(tmp_path, alone):
     assert [out.split()[-1] for out, _ in printed] == [str(STEPS)] * 2
     assert len(alone) == STEPS
     assert close(losses(tmp_path, "two"), alone)
+
+
+def test_parts_of_a_host_need_not_lie_together(tmp_path, alone):
+    """The torus of a TPU slice deals them so; here an environment variable does."""
+    processes = start_two(
+        configuration(tmp_path, "scattered", mesh={"data": 2, "fsdp": 2}), devices=2, **{SCATTERED: "1"}
+    )
+    codes, printed = ends(processes)
+    assert codes == [0, 0], printed
+    assert close(losses(tmp_path, "scattered"), alone)
 
 
 def test_a_checkpoint_goes_from_any_mesh_to_any_other(tmp_path, alone):
@@ -166,13 +178,15 @@ def test_shares_of_a_batch_make_the_batch(fixed):
     def ids(caption):
         return np.frombuffer(caption.encode().ljust(200)[:200], np.uint8)
 
-    def batch(*share):
-        return SpriteSource(
-            ClipShape(frames=2, height=16, width=16, fps=8.0), ids, 0, fixed, None, *share
-        ).batch(3, 6, 2)
+    def batch(share):
+        shape = ClipShape(frames=2, height=16, width=16, fps=8.0)
+        return SpriteSource(shape, ids, 0, fixed, None, share).batch(3, 6, 2)
 
-    whole, halves = batch(), [batch(index, 2) for index in range(2)]
-    np.testing.assert_array_equal(whole.indices, np.concatenate([half.indices for half in halves]))
-    np.testing.assert_array_equal(whole.ids, np.concatenate([half.ids for half in halves]))
+    whole, scattered = batch(WHOLE), ((0, 3, 4), (1, 2, 5))
+    for shares in (Share((0,), 2), Share((1,), 2)), [Share(parts, 6) for parts in scattered]:
+        places = np.concatenate([share.places(6) for share in shares])
+        for name in ("indices", "ids"):
+            made = np.concatenate([getattr(batch(share), name) for share in shares])
+            np.testing.assert_array_equal(made, getattr(whole, name)[places])
     with pytest.raises(BadInput, match="multiple of the 4"):
-        batch(0, 4)
+        batch(Share((0,), 4))

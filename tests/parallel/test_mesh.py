@@ -11,7 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from vcjax.errors import BadInput
 from vcjax.models.layout import Layout
-from vcjax.parallel.batches import assembled, share
+from vcjax.parallel.batches import WHOLE, assembled, share
 from vcjax.parallel.mesh import AXES, MeshShape, make_mesh, one_device
 from vcjax.parallel.rules import RULES, check_rules, partition, partition_like
 from vcjax.training.config import run_from
@@ -106,7 +106,7 @@ def test_an_optimiser_lies_as_its_parameters_do():
 
 
 def test_one_process_makes_the_whole_batch_and_a_batch_must_divide():
-    assert share(one_device()) == (0, 1)
+    assert share(one_device()) == WHOLE
     batch = {"x": np.arange(6)}
     assert assembled(one_device(), batch) is batch
 

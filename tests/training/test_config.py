@@ -56,7 +56,7 @@ def with_stage(**changes):
         ({"keep": 0}, "config.keep"),
         ({"first_stage": 1}, "config.start must name a model folder"),
         ({"first_stage": 2}, "config.first_stage"),
-        ({"weighting": "snr"}, "plain, min_snr"),
+        ({"weighting": "snr"}, "plain, clean, min_snr"),
         ({"optimizer": {"decay": "step"}}, "constant, cosine, linear"),
         ({"optimizer": 3}, "optimizer"),
         (with_stage(steps=0), "config.stages[0].steps"),

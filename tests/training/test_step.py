@@ -13,7 +13,7 @@ from tests.training.runs import LineTask, one_stage, same
 from vcjax.diffusion.schedule import Schedule
 from vcjax.training.assemble import task_of
 from vcjax.training.config import Optimizer, run_from
-from vcjax.training.diffusion import snr_weights
+from vcjax.training.diffusion import weights_of
 from vcjax.training.optimizer import make_schedule
 from vcjax.training.plan import plan
 from vcjax.training.state import averaged
@@ -161,7 +161,8 @@ def test_schedules_warm_up_and_decay():
     np.testing.assert_allclose([float(linear(step)) for step in (0, 50, 100)], [1, 0.75, 0.5])
 
 
-def test_min_snr_weighs_predictions_alike():
+@pytest.mark.parametrize("weighting", ["clean", "min_snr"])
+def test_predictions_are_weighed_alike(weighting):
     """An error of the clean latent weighs the same, in whatever units the network's answer has it."""
     schedule, t = Schedule(), jnp.array([0, 300, 600, 999])
     alpha = schedule.alpha_bar[np.asarray(t)]
@@ -169,8 +170,9 @@ def test_min_snr_weighs_predictions_alike():
     # d(epsilon) = -signal / sigma d(x0), and d(v) = -1 / sigma d(x0), at a given z
     in_x0 = {"x0": np.ones(4), "epsilon": snr, "v": 1 / (1 - alpha)}
     for prediction, per_x0 in in_x0.items():
-        weights = np.asarray(snr_weights(schedule, prediction, t))
-        np.testing.assert_allclose(weights * per_x0, np.minimum(snr, 5), rtol=2e-3, err_msg=prediction)
+        weights = np.asarray(weights_of(weighting, schedule, prediction, t))
+        wanted = np.minimum(snr, 5) if weighting == "min_snr" else np.ones(4)
+        np.testing.assert_allclose(weights * per_x0, wanted, rtol=2e-3, err_msg=prediction)
     assert snr[0] > 5 > snr[2]
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags
 
 from vcjax.errors import BadInput
+from vcjax.parallel.batches import WHOLE, Share
 
 Records = Sequence[Any]  # of which `len(records)` and `records[i]` are asked; picklable, for worker processes
 Draw = Callable[[Any, np.random.Generator], Any]  # a sample, a tree of arrays, of a record; picklable too
@@ -67,8 +68,7 @@ class Loader:
         draw: a record and random numbers to a sample; the numbers depend on the seed and the sample's place alone.
         mix: what a batch holds.
         seed: of the order and of what is drawn, from 0 to 2^32 - 1.
-        process_index: which share of each batch is made here.
-        process_count: how many shares there are.
+        share: what is made here of each batch.
 
     Raises:
         BadInput: there are no records, or a batch cannot be cut into equal shares.
@@ -82,13 +82,12 @@ class Loader:
         draw: Draw,
         mix: Mix,
         seed: int,
-        process_index: int = 0,
-        process_count: int = 1,
+        share: Share = WHOLE,
     ):
         import grain
 
         self._mix = mix
-        self._process_index, self._process_count = process_index, process_count
+        self._share = share
         self._samples = {}
         for is_images, kind, size, records in (
             (False, "clips", mix.clips, clips),
@@ -96,10 +95,7 @@ class Loader:
         ):
             if size and not len(records):
                 raise BadInput(f"batches are to hold {size} {kind}, but the data set has none")
-            if size % process_count:
-                raise BadInput(
-                    f"a batch of {size} {kind} must be a multiple of the {process_count} processes that share it"
-                )
+            share.places(size, kind)
             endless = grain.MapDataset.source(records).shuffle(seed=seed).repeat()
             self._samples[is_images] = endless.random_map(draw, seed=seed)
 
@@ -107,9 +103,8 @@ class Loader:
         """This process's share of the batch of a step: a sample's tree with the samples in front of each array."""
         images, number = self._mix.of(step)
         size = self._mix.images if images else self._mix.clips
-        share = size // self._process_count
-        first = number * size + self._process_index * share
-        return stacked(self._samples[images][place] for place in range(first, first + share))
+        places = number * size + self._share.places(size)
+        return stacked(self._samples[images][int(place)] for place in places)
 
     def batches(self, first: int = 0, *, workers: int = 0, threads: int = 2) -> Generator[Any, None, None]:
         """The batches of step `first` and those after it, without end; the same for any number of workers.

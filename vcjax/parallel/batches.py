@@ -1,11 +1,13 @@
 """Batches on a mesh: every process makes the rows that its devices hold, and together they are one array."""
 
+import dataclasses
 import math
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from vcjax.errors import BadInput
 from vcjax.parallel.mesh import AXES
@@ -18,22 +20,45 @@ def batch_sharding(mesh: Mesh, *, images: bool = False) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXES if images else CLIPS))
 
 
-def share(mesh: Mesh) -> tuple[int, int]:
-    """Which of how many equal parts of every batch this process makes, in their order.
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What one process makes of every batch.
 
-    Raises:
-        BadInput: the mesh deals this process parts that do not lie together.
+    Attributes:
+        parts: which ones, in their order. Those of a host need not lie together: on a TPU slice the mesh follows the torus.
+        count: how many equal parts a batch is cut into.
     """
+
+    parts: tuple[int, ...] = (0,)
+    count: int = 1
+
+    def places(self, size: int, kind: str = "samples") -> Int[np.ndarray, "n"]:
+        """Which places of a batch of `size` these are, the least first.
+
+        Raises:
+            BadInput: the batch cannot be cut into equal parts.
+        """
+        if size % self.count:
+            raise BadInput(
+                f"a batch of {size} {kind} must be a multiple of the {self.count} parts that hosts share it in"
+            )
+        return np.arange(size).reshape(self.count, -1)[list(self.parts)].reshape(-1)
+
+
+WHOLE = Share()
+
+
+def share(mesh: Mesh) -> Share:
+    """What this process makes of every batch: what its devices hold of it, in as few parts as can be."""
     if not set(mesh.devices.flat) & set(jax.local_devices()):  # the devices are only planned for
-        return 0, 1
+        return WHOLE
     count = math.prod(mesh.shape[axis] for axis in CLIPS)
     held: Any = batch_sharding(mesh).addressable_devices_indices_map((count,)).values()
     parts = sorted({part for (rows,) in held for part in range(*rows.indices(count))})
-    if parts[-1] - parts[0] + 1 != len(parts) or parts[0] % len(parts):
-        raise BadInput(
-            "this mesh deals a host parts of a batch that do not lie together: give it another shape"
-        )
-    return parts[0] // len(parts), count // len(parts)
+    first, together = parts[0], len(parts)
+    if parts[-1] - first + 1 == together and first % together == 0 == count % together:
+        return Share((first // together,), count // together)
+    return Share(tuple(parts), count)
 
 
 def assembled(mesh: Mesh, local: Any, *, images: bool = False) -> Any:
@@ -50,22 +75,23 @@ def assembled(mesh: Mesh, local: Any, *, images: bool = False) -> Any:
     if mesh.size == 1:
         return local
     sharding, axes = batch_sharding(mesh, images=images), AXES if images else CLIPS
-    index, parts = share(mesh)
+    made = share(mesh)
     pieces = math.prod(mesh.shape[axis] for axis in axes)
 
     def whole(rows: Any) -> jax.Array:
         rows = np.asarray(rows)
-        shape = (len(rows) * parts, *rows.shape[1:])
+        shape = (len(rows) // len(made.parts) * made.count, *rows.shape[1:])
         if shape[0] % pieces:
             raise BadInput(
                 f"a batch of {shape[0]} {'images' if images else 'clips'} cannot be shared by {pieces} devices along "
                 f"{' x '.join(axes)} of the mesh: give one that they divide, or another mesh"
             )
-        first = index * len(rows)
+        ours = made.places(shape[0])
 
         def part(places: Any) -> np.ndarray:
             begin, end, _ = places[0].indices(shape[0])
-            return rows[begin - first : end - first]
+            first = np.searchsorted(ours, begin)
+            return rows[first : first + end - begin]
 
         return jax.make_array_from_callback(shape, sharding, part)
 

@@ -84,7 +84,7 @@ def _source(
             f"config.model.clip must be square, as clips of the sprite world are, "
             f"not {composer.shape.height}x{composer.shape.width}"
         )
-    return SpriteSource(composer.shape, composer.tokenize, run.seed, run.fixed_clips, moments, *share(mesh))
+    return SpriteSource(composer.shape, composer.tokenize, run.seed, run.fixed_clips, moments, share(mesh))
 
 
 def _autoencoder(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
@@ -139,7 +139,7 @@ def _diffusion(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Tas
             )
     _check_parts(composer, parts, DiffusionTask.frozen_parts(composer))
     kept = partial(kept_latents, composer, run.fixed_clips, Path(run.out)) if run.fixed_clips else None
-    source = RecordSource(run, composer, *share(mesh)) if run.data else _source(run, composer, mesh, kept)
+    source = RecordSource(run, composer, share(mesh)) if run.data else _source(run, composer, mesh, kept)
     return DiffusionTask(composer, source, run.weighting, Layout(mesh), zero_encoders=bool(run.start))
 
 

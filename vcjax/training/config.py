@@ -112,7 +112,8 @@ class Run:
         start: model folder that gives the first parameters, such as `vcjax export` made of another run.
         seed: of everything.
         ema: decay of the moving average of the parameters, once it has warmed up.
-        weighting: of the loss over timesteps: `plain`, or `min_snr` (arXiv 2303.09556, with gamma 5).
+        weighting: of the loss over timesteps: `plain`, `clean` (that of the clean latent), or `min_snr` (arXiv 2303.09556,
+            with gamma 5).
         dtype: compute type; parameters are float32.
         rematerialised: kinds of block, see `vcjax.models.unet.UNet`.
         mesh: how the devices of all hosts lie.
@@ -139,7 +140,7 @@ class Run:
     start: str = ""
     seed: int = 0
     ema: float = 0.999
-    weighting: Literal["plain", "min_snr"] = "plain"
+    weighting: Literal["plain", "clean", "min_snr"] = "plain"
     dtype: Literal["float32", "bfloat16"] = "float32"
     rematerialised: tuple[Literal["residual", "spatial", "temporal"], ...] = ()
     mesh: MeshShape = dataclasses.field(default_factory=MeshShape)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Generator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +105,7 @@ class DiffusionTask:
 
         wanted = target(prediction, clean, noise, t, schedule)
         errors = jnp.square(answer - wanted).mean(tuple(range(1, clean.ndim)))
-        weights = snr_weights(schedule, prediction, t) if self._weighting == "min_snr" else 1.0
+        weights = 1.0 if self._weighting == "plain" else weights_of(self._weighting, schedule, prediction, t)
         groups = by_timestep(t, schedule.steps) | {f"loss_with_{name}": rows for name, rows in kept.items()}
         return Loss(
             value=(errors * weights).mean(),
@@ -214,20 +214,23 @@ class DiffusionTask:
         return layout.each_clip(partial(apply, network))(frozen[VECTOR_NETWORKS[name]], clip_pixels(frames))
 
 
-def snr_weights(schedule: Schedule, prediction: Prediction, t: Int[Array, "B"]) -> Float[Array, "B"]:
-    """Min-SNR weights (arXiv 2303.09556, section 3.4) of the squared error of what the network predicts.
+def weights_of(
+    weighting: Literal["min_snr", "clean"], schedule: Schedule, prediction: Prediction, t: Int[Array, "B"]
+) -> Float[Array, "B"]:
+    """Weights of the squared error of what the network predicts, by the error of the clean latent that it amounts to.
 
-    Of the clean latent's error the weight is min(SNR, 5); an error of epsilon counts 1/SNR of that, one of v
-    1/(SNR + 1).
+    An error of epsilon is one of the clean latent times 1/SNR, an error of v times 1/(SNR + 1). That of the clean latent
+    counts as it is (`clean`), or min(SNR, 5) times (`min_snr`, arXiv 2303.09556, section 3.4).
     """
     signal, sigma = signal_and_noise(schedule, t)
-    clipped = jnp.minimum(jnp.square(signal / sigma), MIN_SNR_GAMMA)
     in_units_of = {
         "x0": jnp.ones_like(signal),
         "epsilon": jnp.square(sigma / signal),
         "v": jnp.square(sigma) / (jnp.square(sigma) + jnp.square(signal)),
-    }
-    return clipped * in_units_of[prediction]
+    }[prediction]
+    if weighting == "clean":
+        return in_units_of
+    return jnp.minimum(jnp.square(signal / sigma), MIN_SNR_GAMMA) * in_units_of
 
 
 def by_timestep(t: Int[Array, "B"], steps: int) -> dict[str, Bool[Array, "B"]]:

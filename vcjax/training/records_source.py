@@ -13,6 +13,7 @@ from vcjax.data.loader import Loader, Mix, stacked
 from vcjax.data.records import IMAGES, Prepared
 from vcjax.errors import BadInput
 from vcjax.models.autoencoder import Posterior
+from vcjax.parallel.batches import WHOLE, Share
 from vcjax.training.config import Run, Stage
 from vcjax.training.sources import Example
 
@@ -26,18 +27,17 @@ class RecordSource:
     Args:
         run: whose `data` is the folder of the data set.
         composer: the model to be trained.
-        process_index: which share of each batch is made here.
-        process_count: how many shares there are.
+        share: what is made here of each batch.
 
     Raises:
         BadInput: there is no such data set, it was made for another model, or it lacks what a stage takes.
     """
 
-    def __init__(self, run: Run, composer: Composer, process_index: int = 0, process_count: int = 1):
+    def __init__(self, run: Run, composer: Composer, share: Share = WHOLE):
         self._run = run
         self._dataset = Prepared(run.data)
         self._conditions = dict(composer.conditions)
-        self._share = {"process_index": process_index, "process_count": process_count}
+        self._share = share
         self._dataset.check_sizes(composer.shape, composer.latent)
         for index, stage in enumerate(run.stages):
             self._check_stage(f"config.stages[{index}]", stage)
@@ -78,7 +78,7 @@ class RecordSource:
             draw=partial(_example, self._conditions),
             mix=Mix(clips=stage.batch, images_every=stage.images_every, images=stage.images),
             seed=int(np.random.SeedSequence((self._run.seed, begin)).generate_state(1)[0]),
-            **self._share,
+            share=self._share,
         )
 
     def _names(self, stage: Stage) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from vcjax.conditions.base import ClipShape
 from vcjax.data import sprites
-from vcjax.errors import BadInput
+from vcjax.parallel.batches import WHOLE, Share
 from vcjax.training.config import Stage
 from vcjax.training.latents import posterior_of
 from vcjax.training.masks import random_mask
@@ -101,8 +101,7 @@ class SpriteSource:
         fixed: so many clips are seen, again and again; 0 is all of the training split.
         moments: gives the kept latents of the fixed clips, `[fixed, F, h, w, 2*c]`; without it they are encoded in each
             step.
-        process_index: which share of each batch is made here.
-        process_count: how many shares there are.
+        share: what is made here of each batch.
     """
 
     maps = ("image", "single_sketch", "motion", "depth", "mask", "sketch")  # the conditions that it tells
@@ -114,15 +113,14 @@ class SpriteSource:
         seed: int,
         fixed: int = 0,
         moments: Callable[[], np.ndarray] | None = None,
-        process_index: int = 0,
-        process_count: int = 1,
+        share: Share = WHOLE,
     ):
         self._shape = shape
         self._tokenize = tokenize
         self._seed = seed
         self._fixed = fixed
         self._moments = moments
-        self._process_index, self._process_count = process_index, process_count
+        self._share = share
 
     def batches(self, stage: Stage, begin: int, first: int) -> Generator[Picked, None, None]:
         """Batches of the stage that began at step `begin`, from step `first` on, made ahead by a thread."""
@@ -136,15 +134,12 @@ class SpriteSource:
 
     def batch(self, step: int, count: int, frames: int) -> Picked:
         """This process's share of the batch of a step, which is a function of seed and step alone."""
-        if count % self._process_count:
-            raise BadInput(
-                f"a batch of {count} must be a multiple of the {self._process_count} processes that share it"
-            )
+        ours = self._share.places(count)
         if self._fixed:
             indices = self._in_turn(np.arange(step * count, (step + 1) * count))
         else:
             indices = np.random.default_rng((self._seed, step)).integers(0, CLIPS, count, np.int32)
-        indices = np.split(indices, self._process_count)[self._process_index]
+        indices = indices[ours]
         picked = self.pick("train", indices, frames)
         if self._kept is None:
             return picked

@@ -35,8 +35,8 @@ _STEPS = 15  # a scene of 16 frames has 15 steps; speeds are in pixels a step of
 _MAIN_SPEED = (0.4, 2.5)
 _OTHER_SPEED = (-0.5, 1.8)  # below zero an object stands still in the world
 _RADIUS = ((9.5, 10.5), (12.5, 13.5), (15.5, 17.0))  # of each of SIZES, in the middle of the scene
-_ONE_OBJECT, _TWO_OBJECTS = 0.5, 0.35  # chances; three in the rest
-_TEXTURED, _CURVED, _TURNING, _CHANGING_SIZE, _MOVING_CAMERA = 0.6, 0.4, 0.4, 0.4, 0.5  # chances
+_ONE_OBJECT, _TWO_OBJECTS = 0.6, 0.3  # chances; three in the rest
+_TEXTURED, _CURVED, _TURNING, _CHANGING_SIZE, _MOVING_CAMERA = 0.15, 0.4, 0.2, 0.2, 0.5  # chances
 _ROUND = np.array([SHAPES.index("circle"), SHAPES.index("ring")])
 _EIGHTH = np.pi / 4
 _HEADING_SPREAD = (
@@ -60,7 +60,7 @@ _PAN, _PAN_AXES = (
     ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (0, 0), (0, 0)),
 )  # for each of CAMERAS
 _ZOOM, _ZOOM_SIGNS = (1.15, 1.3), (0, 0, 0, 0, 0, 1, -1)
-_CELL = (9.0, 14.0)
+_CELL = (14.0, 22.0)
 _BRIGHTER = 0.04  # a background's light may be off its palette by so much
 _SLOPE = 0.0025  # over the at most 52 pixels from the origin to what a camera can see: 0.13
 
