@@ -87,7 +87,7 @@ def test_everything_that_can_happen_does(facts):
         (said.size[:, 0], sprites.SIZES, 0.31),
         (said.direction[:, 0], sprites.DIRECTIONS, 0.11),
         (said.path[:, 0], sprites.PATHS, 0.38),
-        (said.turn[:, 0], sprites.TURNS, 0.15),
+        (said.turn[:, 0], sprites.TURNS, 0.13),
         (said.growth[:, 0], sprites.GROWTHS, 0.09),
         (said.background, sprites.BACKGROUNDS, 0.23),
         (said.palette, sprites.PALETTES, 0.11),

@@ -22,7 +22,8 @@ def variants():
 
 def test_a_redirected_clip_begins_the_same_and_goes_elsewhere(variants):
     own, other = variants[OWN], variants[TURNED]
-    np.testing.assert_array_equal(own.frames[:, 0], other.frames[:, 0])
+    # The place where it begins is summed up in another order, which may round a byte the other way.
+    np.testing.assert_allclose(own.frames[:, 0].astype(int), other.frames[:, 0], rtol=0, atol=1)
     angle = np.degrees(turned(heading(own.track), heading(other.track)))
     assert angle.min() > 80  # paths are sampled, curved ones too
     assert (other.facts.direction[:, 0] != own.facts.direction[:, 0]).all()
