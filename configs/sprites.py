@@ -18,7 +18,7 @@ CLIPS = 8192  # whose latents are encoded once, into a quarter of a GB
 
 
 def get_config() -> ConfigDict:
-    """Two stages; every other batch of the first is of single images, which teach words for far less than clips do."""
+    """Two stages; nearly half of what the second sees has one or two conditions, as those who use it often give."""
     text_to_video = {
         "name": "text-to-video",
         "steps": STAGES["text-to-video"],
