@@ -38,7 +38,7 @@ class DiffusionTask:
     Args:
         composer: the model; its parameters are those of the frozen networks.
         source: of the clips.
-        weighting: of the loss over timesteps, `plain` or `min_snr`.
+        weighting: of the loss over timesteps, see `vcjax.training.config.Run`.
         layout: how batches lie on several devices.
         zero_encoders: condition encoders begin with an output of zero, so that a trained model takes them on unchanged.
     """
@@ -49,7 +49,7 @@ class DiffusionTask:
         self,
         composer: Composer,
         source: Source,
-        weighting: str,
+        weighting: Literal["plain", "clean", "min_snr"],
         layout: Layout = ALONE,
         *,
         zero_encoders: bool = False,
