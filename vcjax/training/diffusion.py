@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Generator, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +49,7 @@ class DiffusionTask:
         self,
         composer: Composer,
         source: Source,
-        weighting: Literal["plain", "clean", "min_snr"],
+        weighting: str,
         layout: Layout = ALONE,
         *,
         zero_encoders: bool = False,
@@ -215,7 +215,7 @@ class DiffusionTask:
 
 
 def weights_of(
-    weighting: Literal["min_snr", "clean"], schedule: Schedule, prediction: Prediction, t: Int[Array, "B"]
+    weighting: str, schedule: Schedule, prediction: Prediction, t: Int[Array, "B"]
 ) -> Float[Array, "B"]:
     """Weights of the squared error of what the network predicts, by the error of the clean latent that it amounts to.
 
