@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.log_every, config.save_every, config.ema = 10, 50, 0.98
     config.model.clip.frames = 4
     config.model.networks.unet.width = 32
-    config.weighting = "plain"
+    config.weighting, config.timesteps = "plain", "uniform"
     config.model.prediction, config.model.schedule.zero_terminal_snr = "epsilon", False
     config.optimizer.learning_rate, config.optimizer.warmup = 2e-3, 10
     first, second = config.stages

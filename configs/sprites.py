@@ -18,7 +18,7 @@ CLIPS = 8192  # whose latents are encoded once, into a quarter of a GB
 
 
 def get_config() -> ConfigDict:
-    """Two stages; nearly half of what the second sees has one or two conditions, as those who use it often give."""
+    """Two stages; half of what the second sees has at most two conditions beside its text, as those who use it often give."""
     text_to_video = {
         "name": "text-to-video",
         "steps": STAGES["text-to-video"],
@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
         "name": "composition",
         "steps": STAGES["composition"],
         "batch": 8,
-        "dropout": {"all_dropped": 0.05, "few": 0.45, "all_kept": 0.1, "others": 0.5},
+        "dropout": {"all_dropped": 0.02, "few": 0.5, "all_kept": 0.1, "each": {"text": 0.25}, "others": 0.5},
         "optimizer": {"decay": "cosine", "final": 0.05},
     }
     return ConfigDict(
@@ -50,6 +50,7 @@ def get_config() -> ConfigDict:
             "seed": 0,
             "ema": 0.999,
             "weighting": "clean",
+            "timesteps": "by_weight",
             "dtype": "float32",
             "rematerialised": (),
             "log_every": 50,

@@ -48,6 +48,20 @@ def test_frames_are_independent_exactly_when_the_temporal_layers_are_zero():
     assert largest_difference(random) > 0.1
 
 
+def test_with_frame_numbers_a_clip_of_equal_frames_has_different_ones_without_temporal_layers():
+    unet = small_unet().clone(frame_numbers=True)
+    z, t, maps, tokens, mask = unet_inputs(jax.random.key(1))
+    z, maps = (jnp.broadcast_to(x[:, :1], x.shape) for x in (z, maps))
+    random = random_variables(unet, z, t, maps, tokens, mask)
+    numbered = run(unet, random, z, t, maps, tokens, mask, temporal=False)
+    assert (jnp.abs(numbered[:, 1:] - numbered[:, :-1]).max((0, 2, 3, 4)) > 0.1 * numbered.std()).all()
+    # It begins as the network without them, which so can go on with them.
+    begun = jax.tree.map_with_path(lambda path, leaf: leaf * (path[-2].key != "frame_number"), random)
+    plain = {"params": {name: leaf for name, leaf in random["params"].items() if name != "frame_number"}}
+    inputs = (z, t, maps, tokens, mask)
+    np.testing.assert_array_equal(run(unet, begun, *inputs), run(small_unet(), plain, *inputs))
+
+
 def test_temporal_layers_run_on_one_frame_unless_they_are_skipped():
     unet = small_unet()
     inputs = unet_inputs(jax.random.key(1), frames=1)

@@ -26,25 +26,22 @@ def test_frequencies_are_those_of_the_table():
     assert abs(every - (0.2 + rest * 0.5 * 0.1 * 0.5)) < 4 * np.sqrt(0.25 / DRAWS)
 
 
-def test_few_is_one_or_two_each_as_likely_as_any_other():
-    dropout = Dropout(all_dropped=0.1, few=0.6, all_kept=0.3)
+def test_few_is_none_one_or_two_beside_the_text_each_as_likely_as_any_other():
+    dropout = Dropout(all_dropped=0.1, few=0.6, all_kept=0.3, each={"text": 0.25})
     names = (*NAMES, "image", "mask")
-    kept = np.stack(list(draw_kept(jax.random.key(2), dropout, names, DRAWS).values()))
+    assert names[0] == "text"
+    text, *rest = draw_kept(jax.random.key(2), dropout, names, DRAWS).values()
+    kept, text = np.stack(rest), np.asarray(text)
     count, margin = kept.sum(0), 4 * np.sqrt(0.25 / DRAWS)
-    assert set(count) == {0, 1, 2, len(names)}
-    assert abs((count == 1).mean() - 0.3) < margin
-    assert abs((count == 2).mean() - 0.3) < margin
+    assert set(count) == {0, 1, 2, len(rest)}
+    assert abs((count == 0).mean() - 0.3) < margin
+    for few in (1, 2):
+        assert abs((count == few).mean() - 0.2) < margin
+        assert abs(text[count == few].mean() - 0.75) < margin * 3
     for i, rows in enumerate(kept):
-        assert abs(rows[count == 1].mean() - 1 / 5) < margin * 2
+        assert abs(rows[count == 1].mean() - 1 / 4) < margin * 3
         for other in kept[:i]:
-            assert abs((rows & other)[count == 2].mean() - 1 / 10) < margin * 2
-
-
-def test_few_of_a_single_condition_is_that_one():
-    (kept,) = draw_kept(
-        jax.random.key(2), Dropout(few=1.0, all_dropped=0.0, all_kept=0.0), ("text",), 100
-    ).values()
-    assert kept.all()
+            assert abs((rows & other)[count == 2].mean() - 1 / 6) < margin * 3
 
 
 def test_samples_and_conditions_are_drawn_independently():

@@ -13,7 +13,7 @@ from tests.training.runs import LineTask, one_stage, same
 from vcjax.diffusion.schedule import Schedule
 from vcjax.training.assemble import task_of
 from vcjax.training.config import Optimizer, run_from
-from vcjax.training.diffusion import weights_of
+from vcjax.training.diffusion import drawn_by_weight, weights_of
 from vcjax.training.optimizer import make_schedule
 from vcjax.training.plan import plan
 from vcjax.training.state import averaged
@@ -176,6 +176,18 @@ def test_predictions_are_weighed_alike(weighting):
     assert snr[0] > 5 > snr[2]
 
 
+def test_timesteps_drawn_by_weight_give_the_weighted_mean_with_less_noise():
+    weights, errors = jnp.array([0.0, 0.1, 0.4, 0.0, 0.5]), np.array([9.0, 1.0, 2.0, 9.0, 4.0])
+    draw = jax.jit(lambda key: drawn_by_weight(key, 8, weights))
+    drawn = errors[np.stack([draw(jax.random.key(i)) for i in range(2000)])]
+    expected = float((weights * errors).sum() / weights.sum())
+    independent = ((weights * (errors - expected) ** 2).sum() / weights.sum() / 8) ** 0.5  # of a mean of 8
+    means = drawn.mean(1)
+    assert abs(means.mean() - expected) < 4 * means.std() / 2000**0.5
+    assert means.std() < independent / 2
+    assert drawn.max() == 4  # nothing of weight 0
+
+
 @pytest.mark.slow
 def test_four_clips_can_be_learned_by_heart(tmp_path):
     config = smoke.get_config()
@@ -183,7 +195,8 @@ def test_four_clips_can_be_learned_by_heart(tmp_path):
     config.model.clip.frames = 2
     config.stages = config.stages[1:]
     stage = config.stages[0]
-    stage.steps, stage.batch, stage.dropout.all_dropped, stage.dropout.all_kept = 300, 8, 0.0, 1.0
+    stage.steps, stage.batch = 300, 8
+    stage.dropout = {"all_dropped": 0.0, "all_kept": 1.0}
     run = run_from(config)
     task = task_of(run)
     planned = plan(run, task)

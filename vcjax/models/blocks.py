@@ -61,7 +61,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B F h w C"], time: Float[Array, "B E"], temporal: bool, deterministic: bool
+        self, x: Float[Array, "B F h w C"], time: Float[Array, "B #F E"], temporal: bool, deterministic: bool
     ) -> Float[Array, "B F h w D"]:
         """Map `C` to `features` channels; `time` is the embedding before its SiLU."""
         batch, frames, height, width, channels = x.shape
@@ -70,7 +70,7 @@ class ResidualBlock(nn.Module):
         y = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_0")(x))
         y = conv3x3(self.features, self.dtype, "conv_0")(y)
         shift = dense(self.features, self.dtype, "time")(nn.silu(time))
-        y = merged(apart(y) + shift[:, None, None, None])
+        y = merged(apart(y) + shift[:, :, None, None])
         y = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_1")(y))
         y = merged(nn.Dropout(self.dropout)(apart(y), deterministic=deterministic))
         y = conv3x3(self.features, self.dtype, "conv_1", zero=True)(y)

@@ -39,6 +39,8 @@ class UNet(nn.Module):
         latent_channels: channels of the latent, in and out.
         groups: groups of every group norm.
         dropout: rate inside residual blocks and temporal convolutions, in training.
+        frame_numbers: residual blocks are told each frame's number beside the timestep. The released network has its order
+            in time from the borders of its temporal convolutions alone, which a small one is slow to learn.
         dtype: compute type; norms and softmax are computed in float32, and parameters are made in it.
         attention: see `vcjax.models.attention.attend`.
         rematerialised: kinds of block whose activations are recomputed in the backward pass.
@@ -54,6 +56,7 @@ class UNet(nn.Module):
     latent_channels: int = 4
     groups: int = 32
     dropout: float = 0.1
+    frame_numbers: bool = False
     dtype: Dtype = jnp.float32
     attention: Implementation = "auto"
     rematerialised: tuple[Rematerialised, ...] = ()
@@ -89,7 +92,7 @@ class UNet(nn.Module):
         layout = self.layout.suited(*z.shape[:2])
         x = layout.by_frames(jnp.concatenate([z.astype(self.dtype), maps.astype(self.dtype)], -1))
         tokens = tokens.astype(self.dtype)
-        time = self._embed_time(t)
+        time = self._embed_time(t, z.shape[1])
 
         def residual(x: Array, features: int, name: str) -> Array:
             block = self._kind(layout.gathering(ResidualBlock), "residual", static=(3, 4))
@@ -147,11 +150,15 @@ class UNet(nn.Module):
             return nn.remat(block, static_argnums=static)
         return block
 
-    def _embed_time(self, t: Array) -> Array:
-        """Sinusoids of the timestep (cosines first), then two layers; 4 x width."""
+    def _embed_time(self, t: Array, frames: int) -> Float[Array, "B F E"]:
+        """Sinusoids of the timestep (cosines first), then two layers; 4 x width, the same (F is 1) or not for all frames."""
         embedding = sinusoids(t, self.width).astype(self.dtype)
         embedding = nn.silu(dense(4 * self.width, self.dtype, "time_0")(embedding))
-        return dense(4 * self.width, self.dtype, "time_1")(embedding)
+        embedding = dense(4 * self.width, self.dtype, "time_1")(embedding)[:, None]
+        if self.frame_numbers:
+            numbers = sinusoids(jnp.arange(frames), self.width).astype(self.dtype)
+            embedding += dense(4 * self.width, self.dtype, "frame_number", zero=True)(numbers)
+        return embedding
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
         height, width = shape[2:4]

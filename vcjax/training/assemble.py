@@ -140,7 +140,8 @@ def _diffusion(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Tas
     _check_parts(composer, parts, DiffusionTask.frozen_parts(composer))
     kept = partial(kept_latents, composer, run.fixed_clips, Path(run.out)) if run.fixed_clips else None
     source = RecordSource(run, composer, share(mesh)) if run.data else _source(run, composer, mesh, kept)
-    return DiffusionTask(composer, source, run.weighting, Layout(mesh), zero_encoders=bool(run.start))
+    options = {"timesteps": run.timesteps, "zero_encoders": bool(run.start)}
+    return DiffusionTask(composer, source, run.weighting, Layout(mesh), **options)
 
 
 TASKS: dict[str, Callable[[Run, Composer, Mesh, Networks], Task]] = {

@@ -42,8 +42,9 @@ class Dropout:
     Attributes:
         all_dropped: probability that a sample has no condition.
         all_kept: probability that it has all of them.
-        few: probability that it has only one or two, as often the one as the other, each as likely as any other. With
-            eight conditions that are dropped independently one of them is hardly ever seen alone, and so is not obeyed alone.
+        few: probability that it has none, one or two beside its text, as often each, and all as likely as any other, while
+            the text is dropped as below. With eight conditions that are dropped independently one of them is hardly ever
+            seen alone, and so is not obeyed alone.
         each: else, probability that a condition is dropped, independently, by its name.
         others: that of conditions which `each` does not name.
         text: what a dropped text is: `empty` (the empty string's embedding) or `zeros` (the original's training).
@@ -114,6 +115,8 @@ class Run:
         ema: decay of the moving average of the parameters, once it has warmed up.
         weighting: of the loss over timesteps: `plain`, `clean` (that of the clean latent), or `min_snr` (arXiv 2303.09556,
             with gamma 5).
+        timesteps: drawn `uniform`ly, their errors weighed, or `by_weight`: the same loss with less noise, since none is drawn
+            that counts little, and each batch has low and high ones.
         dtype: compute type; parameters are float32.
         rematerialised: kinds of block, see `vcjax.models.unet.UNet`.
         mesh: how the devices of all hosts lie.
@@ -141,6 +144,7 @@ class Run:
     seed: int = 0
     ema: float = 0.999
     weighting: Literal["plain", "clean", "min_snr"] = "plain"
+    timesteps: Literal["uniform", "by_weight"] = "uniform"
     dtype: Literal["float32", "bfloat16"] = "float32"
     rematerialised: tuple[Literal["residual", "spatial", "temporal"], ...] = ()
     mesh: MeshShape = dataclasses.field(default_factory=MeshShape)

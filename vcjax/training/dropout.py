@@ -14,23 +14,26 @@ def draw_kept(
 ) -> dict[str, Bool[Array, "B"]]:
     """For each condition, which samples of the batch keep it; each sample is drawn alone.
 
-    With probability `all_dropped` a sample keeps none, with `few` one or two, with `all_kept` all; else each is dropped
-    by its own probability, independently of the others.
+    With probability `all_dropped` a sample keeps none, with `all_kept` all, with `few` none, one or two beside its text,
+    which like all conditions of all other samples is dropped by its own probability, independently.
     """
     names = tuple(names)
     fate_key, each_key = jax.random.split(key)
     fate = jax.random.uniform(fate_key, (batch,))
     none, every = fate < dropout.all_dropped, fate >= 1 - dropout.all_kept
     few = ~none & (fate < dropout.all_dropped + dropout.few)
-    two = fate < dropout.all_dropped + dropout.few / 2
-    drawn = jnp.stack(
-        [jax.random.uniform(jax.random.fold_in(each_key, i), (batch,)) for i in range(len(names))]
-    )
-    first = (drawn[:, None] < drawn).sum(0) < 1 + two  # one or two of a random order
+    draws = {
+        name: jax.random.uniform(jax.random.fold_in(each_key, i), (batch,)) for i, name in enumerate(names)
+    }
+    beside = [draw for name, draw in draws.items() if name != "text"]
+    count = (fate - dropout.all_dropped) / max(dropout.few, 1e-9) * 3  # below 3 where few
     kept = {}
-    for name, draw, chosen in zip(names, drawn, first, strict=True):
+    for name, draw in draws.items():
         own = draw >= dropout.each.get(name, dropout.others)
-        kept[name] = ~none & (every | jnp.where(few, chosen, own))
+        if name != "text":  # the first so many of a random order
+            place = sum(other < draw for other in beside)
+            own = jnp.where(few, place < jnp.floor(count), own)
+        kept[name] = ~none & (every | own)
     return kept
 
 
