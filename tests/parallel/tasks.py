@@ -34,7 +34,7 @@ class Blocks(nn.Module):
         x = layout.by_frames(z + encoder(map_, (SIDE, SIDE), deterministic=deterministic))
         x = layout.gathering(Downsample)(self.dtype, layout, name="down_sample")(x)
         block = layout.gathering(ResidualBlock)(2 * CHANNELS, 4, 0.1, self.dtype, layout, name="residual")
-        x = block(x, time, not images, deterministic)
+        x = block(x, time[:, None], not images, deterministic)
         x = layout.gathering(SpatialTransformer)(8, *options, layout, name="spatial")(x, tokens, mask)
         if not images:
             x = layout.gathering(TemporalTransformer)(2, 8, *options, layout, name="temporal")(x)
