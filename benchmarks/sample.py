@@ -68,7 +68,7 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
     import jax
     import jax.numpy as jnp
 
-    from vcjax import composer, load
+    from vcjax import load, programs
     from vcjax.diffusion.ddim import ddim_steps
     from vcjax.diffusion.schedule import Schedule
     from vcjax.parallel.rate import matrix_rate
@@ -89,21 +89,21 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
     maps = jnp.zeros((2, *latent[1:-1], networks.stc.features))
     tokens = jax.random.normal(key, (2, networks.text.length + 1, networks.tokens.features))
     mask = jnp.ones(tokens.shape[:2], bool)
-    rows, *_ = ddim_steps(Schedule(), 50, prediction="v").chunks(composer.STEPS_A_CALL)
-    active = composer.STEPS_A_CALL if size == "tiny" or jax.default_backend() != "cpu" else 1
+    rows, *_ = ddim_steps(Schedule(), 50, prediction="v").chunks(programs.STEPS_A_CALL)
+    active = programs.STEPS_A_CALL if size == "tiny" or jax.default_backend() != "cpu" else 1
     rows.active[active:] = False
 
     def call() -> None:
         z = jax.random.normal(key, latent)
         jax.block_until_ready(
-            composer.take_steps(unet, parameters, z, rows, key[None], maps, tokens, mask, 9.0)
+            programs.take_steps(unet, parameters, z, rows, key[None], maps, tokens, mask, 9.0)
         )
 
     first = seconds(call)
     step = min(seconds(call) for _ in range(REPEATS[size])) / active
 
-    counter: Any = composer.take_steps
-    programs = counter._cache_size()
+    counter: Any = programs.take_steps
+    compiled = counter._cache_size()
 
     def both_branches(parameters: Any, z: Any) -> Any:
         z = jnp.concatenate([z, z])
@@ -120,7 +120,7 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
         "step s": f"{step:.3g}",
         "clip s": f"{step * steps:.3g}",
         "compile s": f"{first - step * active:.1f}",
-        "programs": programs,
+        "programs": compiled,
         "peak GB": f"{peak():.2f}",
         "TFLOP/s": f"{flops / step / 1e12:.3f}",
         "of matrix rate": f"{flops / step / rate:.2f}",

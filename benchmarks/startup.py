@@ -96,11 +96,11 @@ def ready(programs: Path | None) -> float:
     import jax
     import jax.numpy as jnp
 
-    from vcjax.composer import STEPS_A_CALL, take_steps
     from vcjax.diffusion.ddim import ddim_steps
     from vcjax.diffusion.schedule import Schedule
     from vcjax.parallel.compilation import enable_cache
     from vcjax.parallel.stored import Stored
+    from vcjax.programs import STEPS_A_CALL, take_steps
     from vcjax.weights.networks import Networks
 
     enable_cache()

@@ -20,6 +20,7 @@ FLOORS = [
     {"files", "settings", "platforms", "progress"},
     {"video", "models", "diffusion", "parallel"},
     {"conditions", "weights"},
+    {"programs"},
     {"composer", "loading"},
     {"data"},
     {"training", "evaluation"},

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vcjax.composer import STEPS_A_CALL, Composer, take_steps
+from vcjax.composer import Composer
 from vcjax.conditions.base import MapCondition, VectorCondition
 from vcjax.conditions.catalogue import from_settings
 from vcjax.diffusion.ddim import ddim_steps
@@ -34,6 +34,7 @@ from vcjax.parallel.mesh import make_mesh, replicated
 from vcjax.parallel.rules import partition, with_shardings
 from vcjax.parallel.topology import devices_of, topology_of
 from vcjax.platforms import compiling_for
+from vcjax.programs import STEPS_A_CALL, take_steps
 from vcjax.settings import typed
 from vcjax.training.assemble import task_of
 from vcjax.training.config import Run, run_from
@@ -186,7 +187,7 @@ def training_step(run: Run, mesh: Any, index: int) -> tuple[Any, tuple[Any, ...]
 
 
 def sampler(run: Run, mesh: Any, index: int) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """A call of the sampler's program with a stage's clips: a few guided steps, see `vcjax.composer.STEPS_A_CALL`."""
+    """A call of the sampler's program with a stage's clips: a few guided steps, see `vcjax.programs.STEPS_A_CALL`."""
     composer = without_weights(run).on(mesh)
     networks, shape, clips = composer.networks, composer.shape, run.stages[index].batch
     unet, sides = networks.unet, _sides(composer)

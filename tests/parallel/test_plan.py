@@ -11,13 +11,13 @@ from tests.training.runs import table
 from vcjax import planning
 from vcjax.cli import app
 from vcjax.cli import plan as cli_plan
-from vcjax.composer import STEPS_A_CALL
 from vcjax.errors import BadInput
 from vcjax.loading import model_table
 from vcjax.parallel.cost import Cost, Traffic
 from vcjax.parallel.flops import count
 from vcjax.parallel.mesh import one_device
 from vcjax.platforms import compiling_for
+from vcjax.programs import STEPS_A_CALL
 from vcjax.training.config import run_from
 
 GIB = 2**30

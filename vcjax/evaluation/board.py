@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, UInt8
 
-from vcjax.composer import Composer, decode
+from vcjax.composer import Composer
 from vcjax.errors import BadInput
 from vcjax.files import replacing
 from vcjax.models.autoencoder import Autoencoder
 from vcjax.parallel import compilation
+from vcjax.programs import decode
 from vcjax.weights.networks import apply
 from vcjax.weights.trees import Tree
 

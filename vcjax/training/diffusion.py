@@ -11,12 +11,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from vcjax.composer import Composer, decode, encode_text
+from vcjax.composer import Composer
 from vcjax.conditions.base import MapCondition, VectorCondition
 from vcjax.conditions.preview import side_by_side
 from vcjax.diffusion.objective import Prediction, q_sample, signal_and_noise, target
 from vcjax.diffusion.schedule import Schedule
 from vcjax.models.layout import ALONE, Layout
+from vcjax.programs import decode, encode_text
 from vcjax.training.clip_pair import clip_pixels, middle_frame
 from vcjax.training.config import Dropout, Stage
 from vcjax.training.dropout import draw_kept, where_kept
