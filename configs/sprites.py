@@ -46,6 +46,7 @@ def get_config() -> ConfigDict:
             "data": "",
             "workers": 0,
             "start": "",
+            "stills_of_sequences": False,
             "first_stage": 0,
             "seed": 0,
             "ema": 0.999,

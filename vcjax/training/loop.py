@@ -17,6 +17,7 @@ from vcjax.training.plan import Plan, plan
 from vcjax.training.record import check_record, record
 from vcjax.training.state import TrainState
 from vcjax.training.step import make_step
+from vcjax.training.stills import stills_of_sequences
 from vcjax.training.task import Task
 from vcjax.training.watch import Watch
 from vcjax.weights.folder import read_component, read_config
@@ -93,6 +94,8 @@ def first_state(planned: Plan, task: Task, checkpoints: Checkpoints) -> tuple[Tr
     parameters = task.init(jax.random.key(run.seed, impl="unsafe_rbg"))  # compiles faster than threefry
     if run.start:
         parameters = _started(run.start, parameters, task.growing)
+        if run.stills_of_sequences:
+            parameters["stc"] = stills_of_sequences(parameters["stc"])
     done = run.begin_of(run.first_stage)
     return planned.begin(parameters, done), done
 
