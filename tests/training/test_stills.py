@@ -37,4 +37,5 @@ def test_a_single_sketch_begins_as_sketches_and_a_model_without_both_stays_as_it
     }
     begun = stills_of_sequences(stc)
     np.testing.assert_array_equal(begun["single_sketch"]["kernel"], np.ones(2))
+    assert begun["single_sketch"]["kernel"] is not begun["sketch"]["kernel"]
     assert begun["image"] is stc["image"]

@@ -1,5 +1,6 @@
 """Encoders of stills that begin as those of sequences which show the same, learned from every frame of a clip."""
 
+import jax
 import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
@@ -18,11 +19,16 @@ def stills_of_sequences(stc: Tree) -> Tree:
     """
     stc = dict(stc)
     if {"sketch", "single_sketch"} <= stc.keys():
-        stc["single_sketch"] = stc["sketch"]
+        stc["single_sketch"] = _copied(stc["sketch"])
     if {"mask", "image"} <= stc.keys():
         first, bias = _of_visible(*(jnp.asarray(stc["mask"]["conv_0"][name]) for name in ("kernel", "bias")))
-        stc["image"] = {**stc["mask"], "conv_0": {"kernel": first, "bias": bias}}
+        stc["image"] = {**_copied(stc["mask"]), "conv_0": {"kernel": first, "bias": bias}}
     return stc
+
+
+def _copied(tree: Tree) -> Tree:
+    """Arrays of its own: a training step takes those that it is given."""
+    return jax.tree.map(jnp.array, tree)
 
 
 def _of_visible(
