@@ -108,7 +108,7 @@ def _tiny(sizes):
     mesh = make_mesh(run.mesh, jax.devices()[: sizes[0] * sizes[1] * sizes[2]])
     task = task_of(run, mesh)
     composer = dataclasses.replace(task.composer, networks=task.composer.networks.with_dtype(jnp.float64))
-    wide = DiffusionTask(composer, task._source, "plain", Layout(mesh))
+    wide = DiffusionTask(composer, task.source, "plain", Layout(mesh))
     key = jax.random.key(0, impl="unsafe_rbg")
     parameters, frozen = jax.tree.map(
         lambda x: jnp.asarray(np.asarray(x), jnp.float64), (task.init(key), task.frozen())

@@ -61,8 +61,8 @@ def conditioned(tmp_path_factory):
     parameters = jax.tree.map(
         lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), task.init(key)
     )
-    picked = task._source.batch(0, 2, 3)
-    return task, parameters, task.frozen(), jax.jit(task._source.example)(picked, jax.random.key(0))
+    picked = task.source.batch(0, 2, 3)
+    return task, parameters, task.frozen(), jax.jit(task.source.example)(picked, jax.random.key(0))
 
 
 def kept_but(*dropped):

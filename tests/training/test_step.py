@@ -45,7 +45,7 @@ def test_the_gradient_is_that_of_finite_differences(small):
         wide = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), (parameters, frozen))
         networks = task._networks.with_dtype(jnp.float64)
         precise = dataclasses.replace(task.composer, networks=networks)
-        task = type(task)(precise, task._source, "plain")
+        task = type(task)(precise, task.source, "plain")
         key, stage = jax.random.key(5), run.stages[0]
         loss = jax.jit(lambda p: task.loss(p, wide[1], batch, key, stage).value)
         gradient = flatten(jax.jit(jax.grad(loss))(wide[0]))
@@ -85,7 +85,7 @@ def test_rematerialised_gradients_equal_plain_ones(small):
     networks = task.composer.networks
     remat = networks.unet.clone(rematerialised=("residual", "spatial", "temporal"))
     composer = dataclasses.replace(task.composer, networks=dataclasses.replace(networks, unet=remat))
-    other = type(task)(composer, task._source, "plain")
+    other = type(task)(composer, task.source, "plain")
 
     def gradient(task):
         trained = all_trained(parameters)

@@ -62,7 +62,7 @@ class DiffusionTask:
         self._networks = dataclasses.replace(networks, stc=networks.stc.clone(zero=zero_encoders))
         self._layout = layout
         self._unet, self._stc = (net.clone(layout=layout) for net in (networks.unet, self._networks.stc))
-        self._source = source
+        self.source = source
         every = jnp.arange(composer.schedule.steps)
         self._weights = weights_of(weighting, composer.schedule, composer.prediction, every)
         self._by_weight = timesteps == "by_weight"
@@ -89,13 +89,13 @@ class DiffusionTask:
 
     def batches(self, stage: Stage, begin: int, first: int) -> Generator[Batch, None, None]:
         """Clips, and single images among them as the stage says."""
-        return self._source.batches(stage, begin, first)
+        return self.source.batches(stage, begin, first)
 
     def loss(self, parameters: Tree, frozen: Tree, batch: Batch, key: PRNGKeyArray, stage: Stage) -> Loss:
         """The weighted mean squared error of the UNet's answer (VideoComposer, section 3.1)."""
         keys = jax.random.split(key, 7)
-        example = self._source.example(batch, keys[0])
-        clean = self._encode(frozen, example, keys[1])
+        example = self.source.example(batch, keys[0])
+        clean = self.encode(frozen, example, keys[1])
         count, frames = clean.shape[:2]
         schedule, prediction = self.composer.schedule, self.composer.prediction
         if self._by_weight:
@@ -126,8 +126,8 @@ class DiffusionTask:
         composer = self.composer.with_parameters({**frozen, **parameters})
         shape = composer.shape
         index = np.zeros(1, np.int32)
-        picked = self._source.pick("validation", index, shape.frames)
-        example = self._source.example(picked, jax.random.key(0), split="validation")
+        picked = self.source.pick("validation", index, shape.frames)
+        example = self.source.example(picked, jax.random.key(0), split="validation")
         if example.frames is None:
             real = decode(self._networks.autoencoder, frozen["autoencoder"], example.posterior.mean[0])
         else:
@@ -135,7 +135,7 @@ class DiffusionTask:
         maps: dict[str, Any] = {
             n: np.asarray(self._sized(n, m)[0]) for n, m in example.maps.items() if n in self._maps
         }
-        (text,) = self._source.captions("validation", index)
+        (text,) = self.source.captions("validation", index)
         columns = {
             "real": np.asarray(real),
             **composer.preview(maps, shape),
@@ -144,7 +144,7 @@ class DiffusionTask:
         }
         return {"clip": side_by_side(columns, shape.fps)}
 
-    def _encode(self, frozen: Tree, example: Example, key: PRNGKeyArray) -> Float[Array, "B F h w c"]:
+    def encode(self, frozen: Tree, example: Example, key: PRNGKeyArray) -> Float[Array, "B F h w c"]:
         """Latents drawn from the posterior of each frame."""
         if example.posterior is not None:
             return example.posterior.sample(key)
