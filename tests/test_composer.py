@@ -193,9 +193,9 @@ def test_a_still_map_is_encoded_once_and_equals_its_repetition(composer, maps):
     stc = composer.networks.stc
     assert isinstance(stc, STCEncoder)
     parameters = composer.parameters("stc", "image")
-    once = module.encode_map(stc, parameters, maps["image"][None], (8, 8))
-    repeated = module.encode_map(stc, parameters, np.repeat(maps["image"][None], 3, 1), (8, 8))
-    np.testing.assert_allclose(np.repeat(once, 3, 1), repeated, atol=1e-5)
+    once = module.encode_map(stc, parameters, maps["image"][None], (8, 8), 3)
+    repeated = module.encode_map(stc, parameters, np.repeat(maps["image"][None], 3, 1), (8, 8), 3)
+    np.testing.assert_allclose(np.broadcast_to(once, repeated.shape), repeated, atol=1e-5)
 
 
 @pytest.mark.parametrize("value", [1.5, "3", None, True, float("nan")])

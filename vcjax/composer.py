@@ -373,7 +373,9 @@ class Composer:
         total = jnp.zeros((len(branches), shape.frames, *size, stc.features))
         for name, array in arrays.items():
             if isinstance(self.conditions[name], MapCondition):
-                encoded = self.programs(encode_map)(stc, self.parameters("stc", name), array[None], size)
+                encoded = self.programs(encode_map)(
+                    stc, self.parameters("stc", name), array[None], size, shape.frames
+                )
                 of_branch = np.array([weights[name] * (name in branch) for branch in branches], np.float32)
                 total = add_map(total, encoded, of_branch)
         return total

@@ -48,6 +48,24 @@ def test_a_still_encoded_once_equals_a_still_repeated():
     np.testing.assert_allclose(repeated, jnp.repeat(once, 5, 1), atol=1e-5)
 
 
+def test_with_frame_numbers_a_still_can_say_something_else_in_each_frame_and_begins_alike_in_all():
+    stc, plain = STCEncoder(frame_numbers=True), STCEncoder()
+    still = jax.random.normal(jax.random.key(0), (1, 1, 32, 32, 3))
+    variables = random_variables(stc, still, (8, 8))
+
+    def encoded(variables, maps):
+        return jax.jit(lambda v, x: stc.apply(v, x, (8, 8), frames=5))(variables, maps)
+
+    once = encoded(variables, still)
+    assert once.shape == (1, 5, 8, 8, 8)
+    assert (jnp.abs(once[:, 1:] - once[:, :-1]).max((0, 2, 3, 4)) > 0.1 * once.std()).all()
+    np.testing.assert_allclose(encoded(variables, jnp.repeat(still, 5, 1)), once, atol=1e-5)
+    begun = jax.tree.map_with_path(lambda path, x: x * (path[-2].key != "frame_number"), variables)
+    without = {"params": {name: x for name, x in variables["params"].items() if name != "frame_number"}}
+    alike = run(plain, without, still, (8, 8))
+    np.testing.assert_array_equal(encoded(begun, still), jnp.repeat(alike, 5, 1))
+
+
 def test_a_custom_encoder_that_starts_at_zero_says_nothing_but_can_learn():
     stc = STCEncoder(zero=True)
     maps = jax.random.normal(jax.random.key(0), (1, 2, 32, 32, 1))

@@ -5,7 +5,7 @@ import pytest
 
 from tests.conftest import random_variables, run, small_unet, unet_inputs
 from vcjax.errors import BadInput
-from vcjax.models.unet import sinusoids
+from vcjax.models.layers import sinusoids
 from vcjax.weights.networks import Networks
 
 MAPS = {"image": 3, "single_sketch": 1, "motion": 2, "depth": 1, "mask": 4, "sketch": 1}

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.conftest import random_variables
 from vcjax.models.stc import STCEncoder
 from vcjax.training.stills import stills_of_sequences
 
@@ -27,6 +28,18 @@ def test_an_image_is_encoded_as_footage_of_which_nothing_is_hidden(patch):
     begun = stills_of_sequences(stc)
     assert jax.tree.map(jnp.shape, begun) == jax.tree.map(jnp.shape, stc)
     np.testing.assert_allclose(encoded(begun["image"], image), wanted, atol=1e-5 * float(wanted.std()) + 1e-5)
+
+
+def test_encoders_that_know_frame_numbers_begin_with_the_still_in_the_first_frame_alone():
+    encoder = STCEncoder(features=8, frame_numbers=True)
+    sketch = jax.random.uniform(jax.random.key(0), (1, 1, 32, 32, 1))
+    random = random_variables(encoder, sketch, (4, 4))["params"]
+    begun = stills_of_sequences({"sketch": random, "single_sketch": random})["single_sketch"]
+    encoded = jax.jit(lambda p: encoder.apply({"params": p}, sketch, (4, 4), frames=3))(begun)
+    plain = {name: x for name, x in random.items() if name != "frame_number"}
+    alone = jax.jit(lambda p: STCEncoder(features=8).apply({"params": p}, sketch, (4, 4)))(plain)
+    np.testing.assert_allclose(encoded[:, :1], alone, atol=1e-6)
+    np.testing.assert_allclose(encoded[:, 1:], 0, atol=1e-6)
 
 
 def test_a_single_sketch_begins_as_sketches_and_a_model_without_both_stays_as_it_is():

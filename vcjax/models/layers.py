@@ -1,12 +1,13 @@
 """Small layers that every network shares, with the constants that PyTorch uses and Flax does not."""
 
+import math
 from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from vcjax.models.attention import Implementation, attend
 from vcjax.models.layout import ALONE, Layout
@@ -117,3 +118,11 @@ class Attention(nn.Module):
 def exact_gelu(x: Array) -> Array:
     """GELU by the error function, not its tanh approximation."""
     return nn.gelu(x, approximate=False)
+
+
+def sinusoids(t: Real[Array, "B"], width: int) -> Float[Array, "B width"]:
+    """cos(t f_i) then sin(t f_i) with f_i = 10000^(-i / (width/2)), in float32 (DDPM, appendix B)."""
+    half = width // 2
+    frequencies = jnp.exp(-math.log(10_000) / half * jnp.arange(half, dtype=jnp.float32))
+    angles = t.astype(jnp.float32)[:, None] * frequencies
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)

@@ -11,10 +11,11 @@ from einops import rearrange
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
-from vcjax.models.layers import Attention, conv3x3, dense, exact_gelu, layer_norm
+from vcjax.models.layers import Attention, conv3x3, dense, exact_gelu, layer_norm, sinusoids
 from vcjax.models.layout import ALONE, Layout
 
 FEED_FORWARD = 4
+NUMBER_WIDTH = 16  # of the sinusoids of a frame's number
 POOLED = (
     4  # the convolved map is pooled to this many times the latent's size; two strided convolutions follow
 )
@@ -29,6 +30,8 @@ class STCEncoder(nn.Module):
         heads: attention heads along the frames, each `features` wide.
         patch: pixels of so many rows and columns are the channels of one position; 1 in the released model, while 2
             spares a small model three quarters of the costliest layer.
+        frame_numbers: outputs are scaled and shifted by each frame's number, so that a still can say more of the first frame
+            than of later ones, and motion how far things have come. The released encoders give a still alike to all frames.
         temporal: False leaves the layer along the frames out (an ablation of the paper, section 4.3).
         dropout: rate in the temporal layer, in training.
         dtype: compute type.
@@ -40,6 +43,7 @@ class STCEncoder(nn.Module):
     expansion: int = 4
     heads: int = 2
     patch: int = 1
+    frame_numbers: bool = False
     temporal: bool = True
     dropout: float = 0.05
     dtype: Dtype = jnp.float32
@@ -48,9 +52,17 @@ class STCEncoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, condition: Float[Array, "B F H W C"], size: tuple[int, int], *, deterministic: bool = True
-    ) -> Float[Array, "B F h w D"]:
-        """Encode a map to `size`, the latent's height and width. Returns float32 (float64 where it computes in that)."""
+        self,
+        condition: Float[Array, "B F H W C"],
+        size: tuple[int, int],
+        *,
+        frames: int | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "B F2 h w D"]:
+        """Encode a map to `size`, the latent's height and width. Returns float32 (float64 where it computes in that).
+
+        Of a still of a clip of so many `frames`, what is encoded is one frame for all, or with `frame_numbers` one for each.
+        """
         layout = self.layout.suited(*condition.shape[:2], few=True)
         x = rearrange(
             layout.merged(condition.astype(self.dtype)),
@@ -67,7 +79,19 @@ class STCEncoder(nn.Module):
             y = layout.by_pixels(rearrange(x, "b f h w c -> b f (h w) c"))
             y = self._across_frames(rearrange(y, "b f n c -> b n f c"), deterministic)
             x = layout.back_to_frames(rearrange(y, "b n f c -> b f n c")).reshape(x.shape)
+        if self.frame_numbers:
+            x = self._by_number(x, frames or condition.shape[1])
         return x.astype(jnp.promote_types(self.dtype, jnp.float32))
+
+    def _by_number(self, x: Float[Array, "B #F h w D"], frames: int) -> Float[Array, "B F h w D"]:
+        """Scaled and shifted by the sinusoids of a frame's number, and by whether it is the first."""
+        number = jnp.arange(frames)
+        told = jnp.concatenate([sinusoids(number, NUMBER_WIDTH), (number == 0)[:, None]], -1)
+        scale_and_shift = dense(2 * self.features, self.dtype, "frame_number", zero=True)(
+            told.astype(self.dtype)
+        )
+        scale, shift = jnp.split(scale_and_shift[:, None, None], 2, -1)
+        return x * (1 + scale) + shift
 
     def _across_frames(self, x: Array, deterministic: bool) -> Array:
         y = layer_norm(self.dtype, "norm")(x)

@@ -3,7 +3,6 @@
 The sizes of the released network (arXiv 2306.02018, section 3.3, and its published weights) are the defaults.
 """
 
-import math
 from typing import Literal
 
 import flax.linen as nn
@@ -14,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Real
 from vcjax.errors import BadInput
 from vcjax.models.attention import Implementation
 from vcjax.models.blocks import Downsample, ResidualBlock, SpatialTransformer, TemporalTransformer, Upsample
-from vcjax.models.layers import GroupNorm, conv3x3, dense
+from vcjax.models.layers import GroupNorm, conv3x3, dense, sinusoids
 from vcjax.models.layout import ALONE, Layout
 
 Rematerialised = Literal["residual", "spatial", "temporal"]
@@ -168,11 +167,3 @@ class UNet(nn.Module):
                 f"latents of {height}x{width} cannot be halved {len(self.multipliers) - 1} times: "
                 f"height and width must be multiples of {factor}"
             )
-
-
-def sinusoids(t: Real[Array, "B"], width: int) -> Float[Array, "B width"]:
-    """cos(t f_i) then sin(t f_i) with f_i = 10000^(-i / (width/2)), in float32 (DDPM, appendix B)."""
-    half = width // 2
-    frequencies = jnp.exp(-math.log(10_000) / half * jnp.arange(half, dtype=jnp.float32))
-    angles = t.astype(jnp.float32)[:, None] * frequencies
-    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)

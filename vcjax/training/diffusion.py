@@ -164,7 +164,11 @@ class DiffusionTask:
         for i, name in enumerate(name for name in kept if name in self._maps):
             rendered = lax.optimization_barrier(example.maps[name])  # once, not again in each use
             condition = self._sized(name, rendered)
-            options = {"deterministic": False, "rngs": {"dropout": jax.random.fold_in(key, i)}}
+            options = {
+                "frames": example.extent[1],
+                "deterministic": False,
+                "rngs": {"dropout": jax.random.fold_in(key, i)},
+            }
             encoded = apply(self._stc, parameters["stc"][name], condition, latent, **options)
             total += where_kept(kept[name], encoded, 0.0)
         return total

@@ -15,15 +15,27 @@ def stills_of_sequences(stc: Tree) -> Tree:
 
     An image from 0 to 1 is then encoded as footage from -1 to 1 of which nothing is hidden (but for the outermost pixels,
     since a convolution's border has nothing visible in the one case and grey in the other). Where a model has one of the
-    two only, it stays as it is.
+    two only, it stays as it is. Encoders that know frame numbers begin with the still in the first frame and nothing in
+    later ones: what footage that never moves would say of those is wrong as often as not, and a UNet that believes it would
+    first learn to believe no still.
     """
     stc = dict(stc)
     if {"sketch", "single_sketch"} <= stc.keys():
-        stc["single_sketch"] = _copied(stc["sketch"])
+        stc["single_sketch"] = _of_first_frame(_copied(stc["sketch"]))
     if {"mask", "image"} <= stc.keys():
         first, bias = _of_visible(*(jnp.asarray(stc["mask"]["conv_0"][name]) for name in ("kernel", "bias")))
-        stc["image"] = {**_copied(stc["mask"]), "conv_0": {"kernel": first, "bias": bias}}
+        stc["image"] = _of_first_frame({**_copied(stc["mask"]), "conv_0": {"kernel": first, "bias": bias}})
     return stc
+
+
+def _of_first_frame(encoder: Tree) -> Tree:
+    """The encoder with a scale of one in the first frame and of zero in others, and no shift, where it knows them."""
+    if "frame_number" not in encoder:
+        return encoder
+    kernel, bias = (jnp.zeros_like(encoder["frame_number"][name]) for name in ("kernel", "bias"))
+    features = bias.size // 2
+    kernel, bias = kernel.at[-1, :features].set(1), bias.at[:features].set(-1)
+    return {**encoder, "frame_number": {"kernel": kernel, "bias": bias}}
 
 
 def _copied(tree: Tree) -> Tree:
