@@ -70,15 +70,15 @@ def errors_of(task: DiffusionTask, parameters: Tree, clips: int) -> Errors:
     """A function of the conditions that are given and a timestep: the errors of the first frame and of all."""
     frozen, schedule = task.frozen(), task.composer.schedule
     picked = task.source.pick("test", np.arange(clips, dtype=np.int32), task.composer.shape.frames)
-    key = jax.random.key(0)
+    scene, latent, noise_key, key = jax.random.split(jax.random.key(0), 4)
 
     @jax.jit
     def example() -> tuple[Any, Array]:
-        made = task.source.example(picked, key, split="test")
-        return made, task.encode(frozen, made, key)
+        made = task.source.example(picked, scene, split="test")
+        return made, task.encode(frozen, made, latent)
 
     made, clean = example()
-    noise = jax.random.normal(key, clean.shape)
+    noise = jax.random.normal(noise_key, clean.shape)
 
     @jax.jit
     def errors(kept: Mapping[str, Array], t: Array) -> tuple[Array, Array]:

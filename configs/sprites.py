@@ -4,8 +4,8 @@
 
 It needs the autoencoder and the CLIP pair of `configs/pretrain`, which the package holds already.
 
-On one core of an AMD EPYC, at 4.5 clips a second in stage two, it took 85 minutes; two cores as two devices take less
-(docs/parallel.md). `--config.start=tiny` goes on from the weights in the package, whose way and scores are in docs/tiny.md.
+So many steps take 85 minutes on one core of an AMD EPYC, at 4.5 clips a second in stage two; two cores as two devices take
+less (docs/parallel.md). `--config.start=tiny` goes on from the weights in the package, whose way and scores are in docs/tiny.md.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -47,7 +48,7 @@ class Protocol:
     dtype: str = "float32"
 
 
-class Board:
+class Board(ABC):
     """Makes videos in settings.
 
     Args:
@@ -86,9 +87,9 @@ class Board:
         """One of them."""
         return np.load(self._path(setting, place))
 
+    @abstractmethod
     def video(self, setting: Any, place: int) -> UInt8[np.ndarray, "F H W 3"]:
         """The video of the clip at a place of `indices`."""
-        raise NotImplementedError
 
     def _path(self, setting: Any, place: int) -> Path:
         return self._out / "videos" / setting.name.replace(" ", "_") / f"{self.indices[place]:04d}.npy"

@@ -225,6 +225,10 @@ def _check_run(run: Run) -> None:
         raise BadInput(
             "config.stills_of_sequences takes encoders from a trained model: config.start must name one"
         )
+    if run.stills_of_sequences and run.task != "diffusion":
+        raise BadInput(
+            f"config.stills_of_sequences is for task diffusion: {run.task} has no encoders of stills"
+        )
     if not 0 <= run.ema < 1:
         raise BadInput(f"config.ema must be at least 0 and below 1, not {run.ema}")
     if not 0 <= run.seed < 2**32:
