@@ -14,7 +14,8 @@ from configs import DEVICES
 from vcjax.loading import model_table
 
 STAGES = {"text-to-video": 600, "composition": 2200}  # steps
-CLIPS = 8192  # whose latents are encoded once, into a quarter of a GB
+BATCH = 64  # clips a step
+CLIPS = 0  # whose latents are encoded once, into a quarter of a GB
 
 
 def get_config() -> ConfigDict:
@@ -22,7 +23,7 @@ def get_config() -> ConfigDict:
     text_to_video = {
         "name": "text-to-video",
         "steps": STAGES["text-to-video"],
-        "batch": 8,
+        "batch": BATCH,
         "images_every": 0,
         "images": 0,
         "conditions": ("text",),
@@ -32,14 +33,17 @@ def get_config() -> ConfigDict:
     composition = {
         "name": "composition",
         "steps": STAGES["composition"],
-        "batch": 8,
-        "dropout": {"all_dropped": 0.02, "few": 0.5, "all_kept": 0.1, "each": {"text": 0.25}, "others": 0.5},
-        "optimizer": {"decay": "cosine", "final": 0.05},
+        "batch": BATCH,
+        "dropout": {"all_dropped": 0.03, "few": 0.6, "all_kept": 0.05, "each": {"text": 0.2}, "others": 0.55},
+        "optimizer": {"decay": "cosine", "final": 0.02},
     }
+    MODEL = model_table("tiny")
+    MODEL["networks"]["unet"] = {**MODEL["networks"]["unet"], "width": 72, "multipliers": (1, 1), "attention_levels": (0, 1), "head_size": 24, "groups": 12}
+    MODEL["networks"]["stc"] = {**MODEL["networks"]["stc"], "features": 24}
     return ConfigDict(
         {
             "task": "diffusion",
-            "model": model_table("tiny"),
+            "model": MODEL,
             "parts": "tiny",
             "out": "runs/sprites",
             "programs": "",
@@ -52,7 +56,7 @@ def get_config() -> ConfigDict:
             "ema": 0.999,
             "weighting": "clean",
             "timesteps": "by_weight",
-            "dtype": "float32",
+            "dtype": "bfloat16",
             "rematerialised": (),
             "log_every": 50,
             "save_every": 250,
@@ -62,7 +66,7 @@ def get_config() -> ConfigDict:
             **DEVICES,
             "optimizer": {
                 "name": "adamw",
-                "learning_rate": 1e-3,
+                "learning_rate": 1.2e-3,
                 "warmup": 200,
                 "decay": "constant",
                 "weight_decay": 0.01,

@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
             "task": "clip",
             "model": model_table("tiny"),
             "out": "runs/clip",
+            "start": "",
             "ema": 0.998,
             "log_every": 50,
             "save_every": 250,

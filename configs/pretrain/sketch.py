@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
             "task": "sketch",
             "model": model_table("tiny"),
             "out": "runs/sketch",
+            "start": "",
             "ema": 0.998,
             "log_every": 50,
             "save_every": 250,

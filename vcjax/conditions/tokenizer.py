@@ -75,10 +75,14 @@ class Tokenizer:
 
 
 def clean(text: str) -> str:
-    """OpenCLIP's cleaning: repair mangled Unicode, unescape HTML twice, fold whitespace, lower case."""
-    import ftfy
+    """OpenCLIP's cleaning: repair mangled Unicode, unescape HTML twice, fold whitespace, lower case.
 
-    text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    Of printable ASCII without an ampersand there is nothing to repair: captions of the sprite world need no ftfy.
+    """
+    if not (text.isascii() and text.isprintable() and "&" not in text):
+        import ftfy
+
+        text = html.unescape(html.unescape(ftfy.fix_text(text)))
     return " ".join(text.split()).lower()
 
 

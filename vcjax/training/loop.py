@@ -3,9 +3,11 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 import jax
+from jaxtyping import PRNGKeyArray
 
 from vcjax.errors import BadInput
 from vcjax.loading import folder_of
@@ -91,27 +93,28 @@ def first_state(planned: Plan, task: Task, checkpoints: Checkpoints) -> tuple[Tr
                 f"{run.out} has a checkpoint of step {latest}, but config.stages are {run.steps} steps: give more"
             )
         return checkpoints.restore(latest, planned.shapes_at(latest)), latest
-    parameters = task.init(jax.random.key(run.seed, impl="unsafe_rbg"))  # compiles faster than threefry
-    if run.start:
-        parameters = _started(run.start, parameters, task.growing)
-        if run.stills_of_sequences:
-            parameters["stc"] = stills_of_sequences(parameters["stc"])
+    key = jax.random.key(run.seed, impl="unsafe_rbg")  # compiles faster than threefry
+    parameters = _started(run.start, task, key) if run.start else task.init(key)
+    if run.stills_of_sequences:
+        parameters["stc"] = stills_of_sequences(parameters["stc"])
     done = run.begin_of(run.first_stage)
     return planned.begin(parameters, done), done
 
 
-def _started(start: str, fresh: Tree, growing: tuple[str, ...]) -> Tree:
-    """The parameters in a model folder; members of growing components that it lacks are taken from the fresh ones."""
+def _started(start: str, task: Task, key: PRNGKeyArray) -> Tree:
+    """The parameters in a model folder; members of growing components that it lacks begin as the task's own."""
     folder = folder_of(start)
     config = read_config(folder)
+    shapes = jax.eval_shape(task.init, key)
+    fresh = cache(partial(task.init, key))  # compiling it takes minutes on some devices, and little of it is used
     parameters = {}
-    for component, wanted in fresh.items():
+    for component, wanted in shapes.items():
         if not flatten(wanted):  # of a model without maps or style; the folder has no file for it
             parameters[component] = wanted
             continue
         read = read_component(folder, config, component, dtype="float32")
-        if component in growing:
-            read = {**{name: wanted[name] for name in wanted.keys() - read.keys()}, **read}
+        missing = wanted.keys() - read.keys() if component in task.growing else ()
+        read |= {name: fresh()[component][name] for name in missing}
         difference = first_difference(flatten(read), flatten(wanted))
         if difference:
             raise BadInput(f"config.start: {component} in {folder} does not fit this model: {difference}")
