@@ -45,7 +45,7 @@ def main() -> None:
     config = read_config(folder)
     with tempfile.TemporaryDirectory() as out:
         run = sprites.get_config()
-        run.model, run.parts, run.out, run.fixed_clips = model_table(options.model), options.model, out, 0
+        run.model, run.parts, run.out, run.dtype = model_table(options.model), options.model, out, "float32"
         task: Any = task_of(run_from(run))
     if task.composer.prediction != "v":
         raise SystemExit(

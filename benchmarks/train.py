@@ -26,6 +26,7 @@ from vcjax.parallel.flops import count
 from vcjax.parallel.mesh import one_device
 from vcjax.parallel.rate import matrix_rate
 from vcjax.planning import training_step, without_weights
+from vcjax.platforms import platform
 from vcjax.training.assemble import task_of
 from vcjax.training.config import Run, run_from
 from vcjax.training.diffusion import DiffusionTask
@@ -138,6 +139,8 @@ def configured(size: str, rematerialised: tuple[str, ...]) -> Run:
     config.stages[0].batch = BATCHES[size]
     config.rematerialised = rematerialised
     config.fixed_clips = FIXED[size]
+    if platform() == "cpu":
+        config.dtype = "float32"
     config.out = tempfile.mkdtemp(prefix="vcjax-train-")  # for kept latents
     run = run_from(config)
     if size == "tiny":

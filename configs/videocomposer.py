@@ -20,9 +20,8 @@ def get_config() -> ConfigDict:
     """Figures of VideoComposer (arXiv 2306.02018), section 4.1, and of its released configuration."""
     config: Any = sprites.get_config()
     config.out = "runs/videocomposer"
-    config.ema, config.fixed_clips = 0.9999, 0
+    config.ema = 0.9999
     config.weighting, config.timesteps = "plain", "uniform"
-    config.dtype = "bfloat16"
     config.rematerialised = ("residual", "spatial", "temporal")
     config.save_every = 1000
     config.parts = "models/videocomposer"

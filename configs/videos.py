@@ -6,7 +6,7 @@
 The networks of `tiny` for depth and sketches know the sprite world only; a model folder with better ones (`--model` of
 prepare, `config.parts`) needs another list here. Without `--config.data` the clips are the sprite world's.
 
-Not run to its end on any footage.
+It computes in float32, for any machine: `--config.dtype=bfloat16` on a GPU or TPU. Not run to its end on any footage.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ LEFT_OUT = (
 def get_config() -> ConfigDict:
     """The sprites' recipe for the conditions that a folder of videos has."""
     config: Any = sprites.get_config()
-    config.out, config.fixed_clips = "runs/videos", 0
+    config.out, config.dtype = "runs/videos", "float32"
     with config.unlocked():
         for name in LEFT_OUT:
             del config.model.conditions[name]

@@ -104,7 +104,7 @@ def test_absent_style_is_exactly_absent_and_absent_text_the_empty_string(compose
     assert mask[0, :-1].all()
     unet, parameters = composer.networks.unet, {"params": composer.parameters("unet")}
     z = jax.random.normal(jax.random.key(0), (1, 2, 8, 8, 8))
-    maps = jnp.zeros((1, 2, 8, 8, 16))
+    maps = jnp.zeros((1, 2, 8, 8, composer.networks.stc.features))
     apply = jax.jit(unet.apply)
     masked = apply(parameters, z, jnp.array([500]), maps, tokens, mask)
     without = apply(parameters, z, jnp.array([500]), maps, tokens[:, :-1], mask[:, :-1])

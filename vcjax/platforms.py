@@ -1,7 +1,7 @@
 """For which platform programs are traced: the default backend's, unless they are planned for one that is not here."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
 import jax
@@ -22,3 +22,8 @@ def compiling_for(name: str) -> Iterator[None]:
         yield
     finally:
         _chosen.reset(token)
+
+
+def on_cpu() -> AbstractContextManager[None]:
+    """Inside, what is computed is computed by this host's processors, whatever accelerators there are."""
+    return jax.default_device(jax.local_devices(backend="cpu")[0])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vcjax.data.sprites.scene import DIRECTIONS
+from vcjax.data.sprites.scene import BACKGROUNDS, CAMERAS, DIRECTIONS
 from vcjax.evaluation.measures import MEASURES, Videos
 
 TOLD = ("colour there", "shape told", "direction told", "direction within 20 degrees")
@@ -31,3 +31,13 @@ def test_an_object_that_rests_has_no_direction(clips):
     assert figures("shape told", resting, clips).mean() > 0.7
     assert not figures("direction told", resting, clips).any()
     assert not figures("direction within 20 degrees", resting, clips).any()
+
+
+def test_the_error_under_a_moving_camera_counts_where_its_motion_can_be_seen(clips):
+    counted = BY_NAME["end-point error under a moving camera"].over(clips)
+    camera = np.array(CAMERAS)[np.asarray(clips.facts.camera)]
+    background = np.array(BACKGROUNDS)[np.asarray(clips.facts.background)]
+    assert counted.tolist() == [
+        c != "still" and b != "gradient" for c, b in zip(camera, background, strict=True)
+    ]
+    assert 0 < counted.sum() < len(counted)

@@ -88,6 +88,13 @@ def test_a_size_that_the_levels_do_not_divide_is_named():
         jax.eval_shape(unet.init, jax.random.key(0), *inputs)
 
 
+@pytest.mark.parametrize("sizes", [{"width": 12, "groups": 8}, {"width": 16, "head_size": 32}])
+def test_channels_that_groups_or_heads_do_not_fit_are_named(sizes):
+    inputs = unet_inputs(jax.random.key(1))
+    with pytest.raises(BadInput, match=rf"{sizes['width']} channels .* multiple of groups"):
+        jax.eval_shape(small_unet().clone(**sizes).init, jax.random.key(0), *inputs)
+
+
 def test_masked_tokens_equal_a_row_without_them():
     unet = small_unet()
     z, t, maps, tokens, mask = unet_inputs(jax.random.key(1))

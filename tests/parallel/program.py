@@ -98,7 +98,7 @@ def tiny():
 
 def _tiny(sizes):
     config = sprites.get_config()
-    config.fixed_clips, config.stages = 0, config.stages[1:]
+    config.dtype, config.stages = "float32", config.stages[1:]
     stage = config.stages[0]
     stage.batch = 4
     with stage.unlocked():

@@ -55,11 +55,6 @@ def with_stage(**changes):
         ({"stages": []}, "config.stages"),
         ({"keep": 0}, "config.keep"),
         ({"first_stage": 1}, "config.start must name a model folder"),
-        ({"stills_of_sequences": True}, "config.start must name one"),
-        (
-            {"stills_of_sequences": True, "start": "tiny", "task": "autoencoder"},
-            "autoencoder has no encoders of stills",
-        ),
         ({"first_stage": 2}, "config.first_stage"),
         ({"weighting": "snr"}, "plain, clean, min_snr"),
         ({"optimizer": {"decay": "step"}}, "constant, cosine, linear"),

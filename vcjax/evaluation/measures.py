@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 
 from vcjax.conditions.base import Functions
 from vcjax.conditions.mask import random_mask
-from vcjax.data.sprites import Sprites, captions
+from vcjax.data.sprites import BACKGROUNDS, CAMERAS, Sprites, captions
 from vcjax.evaluation import maps, motion, objects, perception, pictures
 from vcjax.evaluation.arrays import AnyArray
 
@@ -58,6 +58,7 @@ class Measure(NamedTuple):
         more_is_better: whether a greater figure is better.
         of: the figure of each video.
         needs: networks that it calls.
+        over: which clips it is taken over; all of them without it.
     """
 
     condition: str
@@ -65,6 +66,7 @@ class Measure(NamedTuple):
     more_is_better: bool
     of: Callable[[Videos], Float[AnyArray, "N"]]
     needs: tuple[str, ...] = ()
+    over: Callable[[Sprites], Bool[np.ndarray, "N"]] | None = None
 
 
 def _main(videos: Videos) -> Array:
@@ -100,6 +102,12 @@ def _path(videos: Videos) -> Array:
 
 def _field(videos: Videos) -> Array:
     return motion.end_point_error(motion.motion_field(videos.frames), videos.wanted.motion)
+
+
+def _camera_moves(clips: Sprites) -> np.ndarray:
+    """Where the camera moves, and over a background whose motion can be seen."""
+    still, smooth = CAMERAS.index("still"), BACKGROUNDS.index("gradient")
+    return np.asarray((clips.facts.camera != still) & (clips.facts.background != smooth))
 
 
 def _heading(videos: Videos) -> Array:
@@ -196,6 +204,7 @@ MEASURES = (
     Measure("image", "object kept", True, _identity),
     Measure("single_sketch", "F-score of the first frame", True, _first_lines),
     Measure("motion", "end-point error of the field, pixels a frame", False, _field),
+    Measure("motion", "end-point error under a moving camera", False, _field, over=_camera_moves),
     Measure("path", "path error of the object, pixels", False, _path),
     Measure("depth", "overlap of what is near", True, _near),
     Measure("depth", "rank correlation of depth", True, _rank, ("depth",)),

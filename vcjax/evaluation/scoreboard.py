@@ -4,6 +4,7 @@
 same clips with the same measures. A run that is stopped goes on where it was.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Scoreboard(Board):
         super().__init__(composer, protocol, out)
         self._clips: dict[str, Sprites] = {}
         self._truth: dict[str, np.ndarray] = {}
-        self._taken: dict[tuple[str | None, str, str], np.ndarray] = {}
+        self._taken: dict[tuple[str | None, str, Callable[..., Any]], np.ndarray] = {}
         self._read: dict[tuple[str | None, str], Videos] = {}
 
     def clips(self, variant: str) -> Sprites:
@@ -72,6 +73,8 @@ class Scoreboard(Board):
             if measure.condition not in (ALWAYS, *setting.scored) or not self._can(measure):
                 continue
             value = self._figures(setting.name, wanted, measure)
+            if not value.size:  # of few clips there may be none that it is taken over
+                continue
             row = bootstrap(value)._asdict()
             row["truth"] = float(self._figures(None, wanted, measure).mean())
             if compared:
@@ -92,10 +95,11 @@ class Scoreboard(Board):
 
     def _figures(self, name: str | None, wanted: str, measure: Measure) -> Float[np.ndarray, "N"]:
         """A measure of the videos of a setting, or of the truth where there is none, against a variant; taken once."""
-        key = (name, wanted, measure.name)
+        key = (name, wanted, measure.of)
         if key not in self._taken:
             self._taken[key] = np.asarray(measure.of(self._videos(name, wanted)), np.float64)
-        return self._taken[key]
+        figures = self._taken[key]
+        return figures[measure.over(self.clips(wanted))] if measure.over else figures
 
     def _videos(self, name: str | None, wanted: str) -> Videos:
         """The videos of a setting, or the truth, beside a variant. The last few are kept, for one measure after another."""

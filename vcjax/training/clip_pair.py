@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from vcjax.conditions.tokenizer import PADDING
 from vcjax.errors import BadInput
 from vcjax.training.config import Stage
 from vcjax.training.sources import Picked, SpriteSource
@@ -16,11 +17,15 @@ from vcjax.weights.extraction import normalised
 from vcjax.weights.networks import Networks, apply
 from vcjax.weights.trees import Tree
 
+WORDS = 0.2  # weight of telling each word from its hidden state
 LARGEST_SCALE = math.log(100.0)  # at which the scale of the logits is clipped: arXiv 2103.00020, section 2.4
 
 
 class ClipTask:
     """Components are `text`, `vision` and `pair`.
+
+    A picture says nothing of where things move, so a text tower that learns from pictures alone soon gives "left" and "right"
+    the same hidden states, and no UNet could tell them apart. Each state has to tell its word too, by the token embeddings.
 
     Args:
         networks: of the model.
@@ -54,7 +59,7 @@ class ClipTask:
         return self._source.batches(stage, begin, first)
 
     def loss(self, parameters: Tree, frozen: Tree, batch: Picked, key: PRNGKeyArray, stage: Stage) -> Loss:
-        """Cross-entropy of which picture a caption belongs to among those of the batch, and the other way round."""
+        """Cross-entropies: of which picture a caption belongs to in the batch, the other way round, and of the words."""
         example = self._source.example(batch, key)
         vision = apply(self._vision, parameters["vision"], clip_pixels(middle_frame(example.frames)))
         hidden = apply(self._text, parameters["text"], example.ids)
@@ -62,14 +67,19 @@ class ClipTask:
         scale = jnp.exp(jnp.minimum(parameters["pair"]["scale"], LARGEST_SCALE))
         logits = scale * _unit(text) @ _unit(vision).T
         rows = jnp.arange(len(logits))
+        words = hidden @ parameters["text"]["tokens"]["embedding"].T
+        there = example.ids != PADDING
+        of_words = optax.softmax_cross_entropy_with_integer_labels(words, example.ids)
         of_text = optax.softmax_cross_entropy_with_integer_labels(logits, rows)
         of_image = optax.softmax_cross_entropy_with_integer_labels(logits.T, rows)
         sums = {
             "image_found": (logits.argmax(1) == rows).sum(),
             "text_found": (logits.argmax(0) == rows).sum(),
+            "words_told": ((words.argmax(-1) == example.ids) & there).sum(),
         }
-        value = (of_text + of_image).mean() / 2
-        return Loss(value=value, sums=sums, counts=dict.fromkeys(sums, jnp.asarray(len(logits))))
+        counts = dict.fromkeys(sums, jnp.asarray(len(logits))) | {"words_told": there.sum()}
+        value = (of_text + of_image).mean() / 2 + WORDS * of_words.mean(where=there)
+        return Loss(value=value, sums=sums, counts=counts)
 
     def samples(self, parameters: Tree, frozen: Tree) -> Mapping[str, Clip]:
         """There is nothing to look at."""

@@ -111,8 +111,6 @@ class Run:
         optimizer: of every stage, where the stage does not say otherwise.
         first_stage: index of the stage to begin with; above 0 needs `start`.
         start: model folder that gives the first parameters, such as `vcjax export` made of another run.
-        stills_of_sequences: with `start`, the encoders of the image and of the single sketch begin as those of footage of
-            which nothing is hidden and of sketches. Those learn from every frame of a clip, a still's from one of them.
         seed: of everything.
         ema: decay of the moving average of the parameters, once it has warmed up.
         weighting: of the loss over timesteps: `plain`, `clean` (that of the clean latent), or `min_snr` (arXiv 2303.09556,
@@ -143,7 +141,6 @@ class Run:
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     first_stage: int = 0
     start: str = ""
-    stills_of_sequences: bool = False
     seed: int = 0
     ema: float = 0.999
     weighting: Literal["plain", "clean", "min_snr"] = "plain"
@@ -220,14 +217,6 @@ def _check_run(run: Run) -> None:
         raise BadInput(
             f"config.first_stage begins with {name!r}, which follows another stage: "
             "config.start must name a model folder with that one's result"
-        )
-    if run.stills_of_sequences and not run.start:
-        raise BadInput(
-            "config.stills_of_sequences takes encoders from a trained model: config.start must name one"
-        )
-    if run.stills_of_sequences and run.task != "diffusion":
-        raise BadInput(
-            f"config.stills_of_sequences is for task diffusion: {run.task} has no encoders of stills"
         )
     if not 0 <= run.ema < 1:
         raise BadInput(f"config.ema must be at least 0 and below 1, not {run.ema}")

@@ -13,13 +13,13 @@ from vcjax.errors import BadInput
 from vcjax.loading import folder_of
 from vcjax.parallel import hosts
 from vcjax.parallel.compilation import enable_cache
+from vcjax.platforms import on_cpu
 from vcjax.training.checkpoints import Checkpoints
 from vcjax.training.config import Run
 from vcjax.training.plan import Plan, plan
 from vcjax.training.record import check_record, record
 from vcjax.training.state import TrainState
 from vcjax.training.step import make_step
-from vcjax.training.stills import stills_of_sequences
 from vcjax.training.task import Task
 from vcjax.training.watch import Watch
 from vcjax.weights.folder import read_component, read_config
@@ -93,10 +93,9 @@ def first_state(planned: Plan, task: Task, checkpoints: Checkpoints) -> tuple[Tr
                 f"{run.out} has a checkpoint of step {latest}, but config.stages are {run.steps} steps: give more"
             )
         return checkpoints.restore(latest, planned.shapes_at(latest)), latest
-    key = jax.random.key(run.seed, impl="unsafe_rbg")  # compiles faster than threefry
-    parameters = _started(run.start, task, key) if run.start else task.init(key)
-    if run.stills_of_sequences:
-        parameters["stc"] = stills_of_sequences(parameters["stc"])
+    with on_cpu():  # a GPU's compiler takes minutes for hundreds of random tensors, and the numbers are the same everywhere
+        key = jax.random.key(run.seed, impl="unsafe_rbg")  # compiles faster than threefry
+        parameters = _started(run.start, task, key) if run.start else task.init(key)
     done = run.begin_of(run.first_stage)
     return planned.begin(parameters, done), done
 
@@ -106,7 +105,9 @@ def _started(start: str, task: Task, key: PRNGKeyArray) -> Tree:
     folder = folder_of(start)
     config = read_config(folder)
     shapes = jax.eval_shape(task.init, key)
-    fresh = cache(partial(task.init, key))  # compiling it takes minutes on some devices, and little of it is used
+    fresh = cache(
+        partial(task.init, key)
+    )  # compiling it takes minutes on some devices, and little of it is used
     parameters = {}
     for component, wanted in shapes.items():
         if not flatten(wanted):  # of a model without maps or style; the folder has no file for it

@@ -17,6 +17,7 @@ from jaxtyping import Array, PRNGKeyArray
 from vcjax.conditions.base import ClipShape
 from vcjax.data import sprites
 from vcjax.parallel.batches import WHOLE, Share
+from vcjax.platforms import on_cpu
 from vcjax.training.config import Stage
 from vcjax.training.latents import posterior_of
 from vcjax.training.masks import random_mask
@@ -186,7 +187,7 @@ class SpriteSource:
 
 def captions(split: str, indices: np.ndarray) -> list[str]:
     """Captions of these clips of a split, made on the CPU beside whatever the devices do."""
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+    with on_cpu():
         return sprites.captions(jax.device_get(_facts(split, indices)))
 
 
