@@ -8,7 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vcjax.training.assemble import task_of
 from vcjax.training.config import run_from
+from vcjax.training.plan import plan
+from vcjax.training.step import make_step
 from vcjax.training.task import Loss
 
 MODEL = {
@@ -119,3 +122,11 @@ def same(a, b):
         x.dtype == y.dtype and np.array_equal(x, y)
         for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     )
+
+
+def ready(run, clips, frames):
+    """The task of a run that needs nothing frozen, its first state, its step, and a batch of so many clips."""
+    task = task_of(run)
+    planned = plan(run, task)
+    state = planned.begin(task.init(jax.random.key(0)), 0)
+    return task, state, make_step(task, planned, 0), task._source.batch(0, clips, frames)

@@ -1,14 +1,11 @@
 """The text and image towers learn together, and the text tower forgets no word."""
 
-import jax
 import numpy as np
 import pytest
 
-from tests.training.runs import MODEL, one_stage
+from tests.training.runs import MODEL, one_stage, ready
 from vcjax.errors import BadInput
 from vcjax.training.assemble import task_of
-from vcjax.training.plan import plan
-from vcjax.training.step import make_step
 
 STEPS = 200
 
@@ -17,11 +14,7 @@ def test_pictures_find_their_captions_and_words_stay_apart_that_no_picture_shows
     networks = {**MODEL["networks"], "pair": {"features": 16}}
     stage = {"batch": 8, "frames": 1, "optimizer": {"learning_rate": 1e-2, "warmup": 10}}
     run = one_stage(tmp_path, stage, task="clip", model={**MODEL, "networks": networks}, fixed_clips=8)
-    task = task_of(run)
-    planned = plan(run, task)
-    state = planned.begin(task.init(jax.random.key(0)), 0)
-    step = make_step(task, planned, 0)
-    batch = task._source.batch(0, 8, 1)
+    _, state, step, batch = ready(run, 8, 1)
     told = []
     for _ in range(STEPS):
         state, metrics = step(state, {}, batch)

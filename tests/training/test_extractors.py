@@ -1,16 +1,13 @@
 """The tasks of the small networks that conditions are extracted with."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training.runs import MODEL, one_stage
+from tests.training.runs import MODEL, one_stage, ready
 from vcjax.errors import BadInput
 from vcjax.training.assemble import task_of
 from vcjax.training.extractors import depth_loss, sketch_loss
-from vcjax.training.plan import plan
-from vcjax.training.step import make_step
 
 NETWORKS = {
     "depth": {"size": 32, "patch": 8, "width": 32, "layers": 4, "heads": 2, "necks": [8, 8, 16, 16], "fusion": 16},
@@ -32,11 +29,7 @@ def run_of(tmp_path, name, **changes):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_learns_the_maps_of_a_few_clips(tmp_path, name):
     run = run_of(tmp_path, name)
-    task = task_of(run)
-    planned = plan(run, task)
-    state = planned.begin(task.init(jax.random.key(0)), 0)
-    step = make_step(task, planned, 0)
-    batch = task._source.batch(0, 4, 2)
+    task, state, step, batch = ready(run, 4, 2)
     losses = []
     for _ in range(60):
         state, metrics = step(state, {}, batch)
