@@ -162,9 +162,8 @@ def _texture(videos: Videos) -> Array:
 
 def _of_middle(distance: Callable[..., Array], videos: Videos) -> Array:
     """The distance of every frame from the frame that the style was taken from."""
-    middle = videos.wanted.frames[:, videos.wanted.frames.shape[1] // 2]
-    every = np.broadcast_to(middle[:, None], videos.wanted.frames.shape)
-    return distance(videos.frames, every).mean(-1)
+    middle = videos.wanted.frames.shape[1] // 2
+    return distance(videos.frames, videos.wanted.frames[:, middle : middle + 1]).mean(-1)
 
 
 def _rank(videos: Videos) -> np.ndarray:

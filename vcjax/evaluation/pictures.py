@@ -52,37 +52,41 @@ def ssim(pictures: UInt8[AnyArray, "*n H W 3"], wanted: UInt8[AnyArray, "*n H W 
     return similarity.mean((-3, -2, -1))
 
 
-@jax.jit
 def palette_distance(
-    pictures: UInt8[AnyArray, "*n H W 3"], wanted: UInt8[AnyArray, "*n H W 3"]
-) -> Float[Array, "*n"]:
+    pictures: UInt8[AnyArray, "*n H W 3"], wanted: UInt8[AnyArray, "*#n H W 3"]
+) -> Float[np.ndarray, "*n"]:
     """How far the colours of one picture must be moved to be those of the other, of [0, 1], wherever they lie."""
-    colours = (jnp.asarray(x, jnp.float32).reshape(*x.shape[:-3], -1, 3) / 255 for x in (pictures, wanted))
+    colours = (np.asarray(x, np.float32).reshape(*x.shape[:-3], -1, 3) / 255 for x in (pictures, wanted))
     return _sliced_distance(*colours)
 
 
-@jax.jit
 def texture_distance(
-    pictures: UInt8[AnyArray, "*n H W 3"], wanted: UInt8[AnyArray, "*n H W 3"]
-) -> Float[Array, "*n"]:
+    pictures: UInt8[AnyArray, "*n H W 3"], wanted: UInt8[AnyArray, "*#n H W 3"]
+) -> Float[np.ndarray, "*n"]:
     """The same of the changes in brightness between pixels so far apart as `SCALES`, added up.
 
     It knows how strong, in which direction and how frequent changes are, and neither where they are nor which colour.
     """
-    a, b = (jnp.asarray(x, jnp.float32).mean(-1) / 255 for x in (pictures, wanted))
-    return jnp.stack([_sliced_distance(_changes(a, scale), _changes(b, scale)) for scale in SCALES]).sum(0)
+    a, b = (np.asarray(x, np.float32).mean(-1) / 255 for x in (pictures, wanted))
+    return np.stack([_sliced_distance(_changes(a, scale), _changes(b, scale)) for scale in SCALES]).sum(0)
 
 
-def _changes(light: Float[Array, "*n H W"], scale: int) -> Float[Array, "*n p 2"]:
+def _changes(light: Float[np.ndarray, "*n H W"], scale: int) -> Float[np.ndarray, "*n p 2"]:
     right = light[..., :-scale, scale:] - light[..., :-scale, :-scale]
     down = light[..., scale:, :-scale] - light[..., :-scale, :-scale]
-    return jnp.stack([right, down], -1).reshape(*light.shape[:-2], -1, 2)
+    return np.stack([right, down], -1).reshape(*light.shape[:-2], -1, 2)
 
 
-def _sliced_distance(a: Float[Array, "*n p d"], b: Float[Array, "*n p d"]) -> Float[Array, "*n"]:
-    """Sliced 1-Wasserstein distance of two sets of equally many points: in one dimension, that of the sorted values."""
-    directions = jnp.asarray(_directions(a.shape[-1]))
-    return jnp.abs(jnp.sort(a @ directions, -2) - jnp.sort(b @ directions, -2)).mean((-2, -1))
+def _sliced_distance(
+    a: Float[np.ndarray, "*n p d"], b: Float[np.ndarray, "*#n p d"]
+) -> Float[np.ndarray, "*n"]:
+    """Sliced 1-Wasserstein distance of two sets of equally many points: in one dimension, that of the sorted values.
+
+    NumPy sorts fifty times faster than XLA does on a CPU.
+    """
+    directions = _directions(a.shape[-1]).T
+    one, other = (np.sort(directions @ np.swapaxes(points, -1, -2), -1) for points in (a, b))
+    return np.abs(one - other).mean((-2, -1))
 
 
 def _directions(dimensions: int) -> Float[np.ndarray, "d turn"]:
