@@ -1,6 +1,10 @@
+import html
 import json
 
+import ftfy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vcjax.conditions.tokenizer import (
     Tokenizer,
@@ -86,3 +90,9 @@ def test_a_tokenizer_of_another_kind_or_size_is_refused(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(BadInput, match="but the text tower knows 100"):
         Tokenizer(path, length=8, vocabulary=100)
+
+
+@given(st.text(alphabet=[chr(code) for code in range(32, 127) if chr(code) != "&"], max_size=40))
+def test_plain_text_is_what_repair_would_leave_of_it(text):
+    repaired = html.unescape(html.unescape(ftfy.fix_text(text)))
+    assert clean(text) == " ".join(repaired.split()).lower()
