@@ -152,15 +152,15 @@ def _identity(videos: Videos) -> Array:
     return (area >= KEPT * wanted).mean(-1)
 
 
-def _palette(videos: Videos) -> Array:
+def _palette(videos: Videos) -> np.ndarray:
     return _of_middle(pictures.palette_distance, videos)
 
 
-def _texture(videos: Videos) -> Array:
+def _texture(videos: Videos) -> np.ndarray:
     return _of_middle(pictures.texture_distance, videos)
 
 
-def _of_middle(distance: Callable[..., Array], videos: Videos) -> Array:
+def _of_middle(distance: Callable[..., np.ndarray], videos: Videos) -> np.ndarray:
     """The distance of every frame from the frame that the style was taken from."""
     middle = videos.wanted.frames.shape[1] // 2
     return distance(videos.frames, videos.wanted.frames[:, middle : middle + 1]).mean(-1)
