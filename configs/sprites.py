@@ -3,7 +3,7 @@
     python -m vcjax.training --config=configs/sprites.py
 
 It needs the autoencoder and the CLIP pair of `configs/pretrain`, which the package holds already. So many steps, 484,000 clips,
-took an H100 seven minutes (docs/tiny.md). A CPU makes three clips a second of a core: there, take fewer steps of fewer clips
+took an H100 seven minutes (docs/tiny.md). Two CPU cores make three clips a second: there, take fewer steps of fewer clips
 (`--config.stages[1].batch=8`), `--config.dtype=float32`, and `--config.fixed_clips=8192`, which encodes latents once.
 `--config.start=tiny` goes on from the weights in the package.
 """

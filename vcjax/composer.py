@@ -26,6 +26,7 @@ from vcjax.parallel.mesh import replicated
 from vcjax.parallel.rules import RULES, partition
 from vcjax.programs import STEPS_A_CALL, add_map, decode, encode_map, encode_text, encode_tokens, take_steps
 from vcjax.progress import Tell
+from vcjax.settings import check_seed, finite, whole
 from vcjax.video.clip import Clip
 from vcjax.weights.extraction import extractors
 from vcjax.weights.networks import Networks, apply
@@ -383,23 +384,3 @@ class Composer:
     def _latent_size(self, shape: ClipShape) -> tuple[int, int]:
         factor = self.networks.autoencoder.factor
         return shape.height // factor, shape.width // factor
-
-
-def whole(name: str, value: Any) -> int:
-    """The value, if it is a whole number; BadInput that names it otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise BadInput(f"{name} must be a whole number, not {value!r}")
-    return int(value)
-
-
-def finite(name: str, value: Any) -> float:
-    """The value, if it is a finite number; BadInput that names it otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
-        raise BadInput(f"{name} must be a finite number, not {value!r}")
-    return float(value)
-
-
-def check_seed(seed: Any) -> None:
-    """Raise BadInput where a seed is not a whole number of 32 bits: others would be taken for one another."""
-    if not 0 <= whole("seed", seed) < 2**32:
-        raise BadInput(f"seed must be from 0 to {2**32 - 1}, not {seed}")

@@ -1,4 +1,7 @@
-"""For which platform programs are traced: the default backend's, unless they are planned for one that is not here."""
+"""For which platform programs are traced: the default backend's, unless they are planned for one that is not here.
+
+And where what no accelerator should do is done.
+"""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager

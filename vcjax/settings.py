@@ -1,10 +1,12 @@
-"""Tables of settings from outside (a model's config.json, a run's configuration) as typed values, or one sentence why not."""
+"""What comes from outside (a model's config.json, a run's configuration, a caller's numbers) as typed values, or one sentence why not."""
 
 import dataclasses
 import types
 import typing
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
+
+import numpy as np
 
 from vcjax.errors import BadInput
 
@@ -76,3 +78,23 @@ def _table(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise BadInput(f"{where} must be a table, not {value!r}")
     return value
+
+
+def whole(name: str, value: Any) -> int:
+    """The value, if it is a whole number; BadInput that names it otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise BadInput(f"{name} must be a whole number, not {value!r}")
+    return int(value)
+
+
+def finite(name: str, value: Any) -> float:
+    """The value, if it is a finite number; BadInput that names it otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        raise BadInput(f"{name} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def check_seed(seed: Any) -> None:
+    """Raise BadInput where a seed is not a whole number of 32 bits: others would be taken for one another."""
+    if not 0 <= whole("seed", seed) < 2**32:
+        raise BadInput(f"seed must be from 0 to {2**32 - 1}, not {seed}")

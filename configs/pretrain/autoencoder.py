@@ -3,8 +3,8 @@
 python -m vcjax.training --config=configs/pretrain/autoencoder.py
 
 Twenty minutes on two cores with nothing else to do. The package holds what came of it and of two runs more (31.7 dB on pictures
-not seen, 28.4 dB on objects; docs/tiny.md); `vcjax export runs/autoencoder --out vcjax/builtin/tiny` puts it there. Set `scale` in the model's configuration to
-one over the deviation of its latents afterwards.
+not seen, 28.4 dB on objects; docs/tiny.md); `vcjax export runs/autoencoder --out vcjax/builtin/tiny` puts it there. Set `scale`
+in the model's configuration to one over the deviation of its latents afterwards.
 """
 
 from ml_collections import ConfigDict

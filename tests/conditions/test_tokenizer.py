@@ -1,5 +1,6 @@
 import html
 import json
+import sys
 
 import ftfy
 import pytest
@@ -96,3 +97,11 @@ def test_a_tokenizer_of_another_kind_or_size_is_refused(tmp_path):
 def test_plain_text_is_what_repair_would_leave_of_it(text):
     repaired = html.unescape(html.unescape(ftfy.fix_text(text)))
     assert clean(text) == " ".join(repaired.split()).lower()
+
+
+def test_captions_need_no_ftfy(tokenizer, monkeypatch):
+    """A bare accelerator machine, which trains on the sprite world, does not have it."""
+    monkeypatch.setitem(sys.modules, "ftfy", None)
+    assert (tokenizer("a red star") != 0).sum() == 5
+    with pytest.raises(ImportError):
+        tokenizer("sch\u00f6n")

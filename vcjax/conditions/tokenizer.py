@@ -46,7 +46,11 @@ class Tokenizer:
             raise BadInput(f"{path} is missing: a model folder needs its tokenizer")
         try:
             self._pieces = FastTokenizer.from_file(str(path))
-        except Exception as error:  # the library raises plain Exception, for any damage
+        except Exception as error:
+            if (
+                type(error) is not Exception
+            ):  # which is what the library raises for damage, and for nothing else
+                raise
             raise BadInput(f"{path} is not a tokenizer file: {error}") from error
         self._special: dict[str, Any] = {token: self._pieces.token_to_id(token) for token in (START, END)}
         if self._pieces.pre_tokenizer is None or None in self._special.values():

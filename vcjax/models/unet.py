@@ -160,11 +160,13 @@ class UNet(nn.Module):
         return embedding
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
-        for channels in (self.width * multiplier for multiplier in self.multipliers):
-            if channels % self.groups or channels < self.head_size:
+        for level, multiplier in enumerate(self.multipliers):
+            channels = self.width * multiplier
+            attends = level in self.attention_levels or level == len(self.multipliers) - 1
+            if channels % self.groups or (attends and channels < self.head_size):
                 raise BadInput(
-                    f"a UNet with {channels} channels at a level cannot have {self.groups} groups and heads of {self.head_size}: "
-                    "channels must be a multiple of groups, and of the size of a head at least"
+                    f"a UNet with {channels} channels at level {level} cannot have {self.groups} groups and heads of "
+                    f"{self.head_size}: channels must be a multiple of groups, and fill a head where there is attention"
                 )
         height, width = shape[2:4]
         factor = 2 ** (len(self.multipliers) - 1)

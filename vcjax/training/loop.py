@@ -7,7 +7,6 @@ from functools import cache, partial
 from pathlib import Path
 
 import jax
-from jaxtyping import PRNGKeyArray
 
 from vcjax.errors import BadInput
 from vcjax.loading import folder_of
@@ -93,28 +92,26 @@ def first_state(planned: Plan, task: Task, checkpoints: Checkpoints) -> tuple[Tr
                 f"{run.out} has a checkpoint of step {latest}, but config.stages are {run.steps} steps: give more"
             )
         return checkpoints.restore(latest, planned.shapes_at(latest)), latest
-    with on_cpu():  # a GPU's compiler takes minutes for hundreds of random tensors, and the numbers are the same everywhere
+    with on_cpu():  # a GPU's compiler takes minutes for hundreds of random tensors
         key = jax.random.key(run.seed, impl="unsafe_rbg")  # compiles faster than threefry
-        parameters = _started(run.start, task, key) if run.start else task.init(key)
+        fresh = partial(task.init, key)
+        parameters = _started(run.start, planned.shapes, task.growing, fresh) if run.start else fresh()
     done = run.begin_of(run.first_stage)
     return planned.begin(parameters, done), done
 
 
-def _started(start: str, task: Task, key: PRNGKeyArray) -> Tree:
-    """The parameters in a model folder; members of growing components that it lacks begin as the task's own."""
+def _started(start: str, shapes: Tree, growing: tuple[str, ...], fresh: Callable[[], Tree]) -> Tree:
+    """The parameters in a model folder; members of growing components that it lacks, and only those, begin fresh."""
     folder = folder_of(start)
     config = read_config(folder)
-    shapes = jax.eval_shape(task.init, key)
-    fresh = cache(
-        partial(task.init, key)
-    )  # compiling it takes minutes on some devices, and little of it is used
+    fresh = cache(fresh)
     parameters = {}
     for component, wanted in shapes.items():
         if not flatten(wanted):  # of a model without maps or style; the folder has no file for it
             parameters[component] = wanted
             continue
         read = read_component(folder, config, component, dtype="float32")
-        missing = wanted.keys() - read.keys() if component in task.growing else ()
+        missing = wanted.keys() - read.keys() if component in growing else ()
         read |= {name: fresh()[component][name] for name in missing}
         difference = first_difference(flatten(read), flatten(wanted))
         if difference:
