@@ -1,4 +1,5 @@
-"""The recipe of `whole.py` without the first stage: what text-to-video before composition is worth.
+"""The recipe of `whole.py` without the first stage, whose steps the second has instead: what text-to-video before composition
+is worth.
 
 python -m vcjax.training --config=configs/ablations/no_stage_one.py
 """
@@ -11,5 +12,7 @@ from configs.ablations import quarter
 def get_config() -> Any:
     """`whole.py` but for one thing."""
     config = quarter("no_stage_one")
-    config.stages = (config.stages[1],)
+    first, second = config.stages
+    second.steps += first.steps
+    config.stages = (second,)
     return config

@@ -99,21 +99,23 @@ def test_what_cannot_be_trained_is_told_before_anything_is_compiled(tmp_path, ch
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        ["--config=configs/nothing.py"],
-        ["--config=configs/smoke.py", "--config.colour=1"],
-        ["--config=configs/smoke.py", "--config.seed=red"],
-        ["--config=configs/smoke.py", "--config.stages[2].steps=1"],
-        ["--confg=configs/smoke.py"],
-        [],
+        (["--config=configs/nothing.py"], "nothing.py"),
+        (["--config=configs/smoke.py", "--config.colour=1"], "colour is no key"),
+        (["--config=configs/smoke.py", "--config.optimizer.colour=1"], "colour is no key"),
+        (["--config=configs/smoke.py", "--config.seed=red"], "'red'"),
+        (["--config=configs/smoke.py", "--config.stages[2].steps=1"], "beyond the last"),
+        (["--confg=configs/smoke.py"], "confg"),
+        ([], "--config=FILE"),
     ],
 )
-def test_a_wrong_command_line_ends_with_one_sentence_and_code_2(arguments):
+def test_a_wrong_command_line_ends_with_one_sentence_and_code_2(arguments, said):
     command = [sys.executable, "-m", "vcjax.training", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: ")
+    assert said in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
 
 

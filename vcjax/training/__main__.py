@@ -58,12 +58,22 @@ def read_configuration(arguments: list[str]):
     except (
         flags.Error, OSError, AttributeError, LookupError, ImportError, SyntaxError, TypeError, ValueError,
     ) as error:  # fmt: skip
-        raise BadInput(f"configuration: {' '.join(str(error).split())}") from error
+        raise BadInput(f"configuration: {_reason(error)}") from error
     if rest[1:] or config is None:
         raise BadInput(
             f"training takes --config=FILE, such as configs/sprites.py, and --config.KEY=VALUE, not {rest[1:]}"
         )
     return config
+
+
+def _reason(error: Exception) -> str:
+    """A sentence, where the error's own text is only a name or speaks of no option."""
+    name = str(error).strip("\"'")
+    if name.isidentifier():
+        return f"{name} is no key of the table that --config.KEY=VALUE names; a new key is written into the file"
+    if isinstance(error, IndexError):
+        return "--config.KEY[N]=VALUE counts from 0, and its N is beyond the last"
+    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":
