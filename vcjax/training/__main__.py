@@ -70,7 +70,9 @@ def _reason(error: Exception) -> str:
     """A sentence, where the error's own text is only a name or speaks of no option."""
     name = str(error).strip("\"'")
     if name.isidentifier():
-        return f"{name} is no key of the table that --config.KEY=VALUE names; a new key is written into the file"
+        return (
+            f"{name} is no key of the table that --config.KEY=VALUE names; a new key is written into the file"
+        )
     if isinstance(error, IndexError):
         return "--config.KEY[N]=VALUE counts from 0, and its N is beyond the last"
     return " ".join(str(error).split())
