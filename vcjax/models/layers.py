@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
+from jax import lax
 from jaxtyping import Array, Float, Real
 
 from vcjax.models.attention import Implementation, attend
@@ -66,12 +67,41 @@ def conv3x3(features: int, dtype: Dtype, name: str, *, stride: int = 1, zero: bo
     )
 
 
+@jax.custom_vjp
+def product(x: Float[Array, "... C"], kernel: Float[Array, "C D"]) -> Float[Array, "... D"]:
+    """`x @ kernel`, whose kernel's gradient comes out as it is stored.
+
+    JAX's own comes out transposed, and XLA's CPU compiler then writes the operands anew in an order in which their product is
+    three times as slow: with it, a transformer's feed-forward took 1.7 times as long forwards and backwards.
+    """
+    return x @ kernel
+
+
+def _product_forwards(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ kernel, (x, kernel)
+
+
+def _product_backwards(inputs: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = inputs
+    rows = tuple(range(x.ndim - 1))
+    return gradient @ kernel.T, jnp.tensordot(x, gradient, (rows, rows))
+
+
+product.defvjp(_product_forwards, _product_backwards)
+
+
+def channels_by_kernel(x: Array, kernel: Array, dimensions: object, **_: object) -> Array:
+    """`product` as `nn.Dense` calls for it, which contracts the last axis with the kernel's first."""
+    return product(x, kernel)
+
+
 def dense(features: int, dtype: Dtype, name: str, *, use_bias: bool = True, zero: bool = False) -> nn.Dense:
     """A linear layer, which is also a 1x1 convolution; `zero` starts it at zero."""
     return nn.Dense(
         features,
         use_bias=use_bias,
         dtype=dtype,
+        dot_general=channels_by_kernel,
         kernel_init=nn.initializers.zeros if zero else nn.linear.default_kernel_init,
         name=name,
     )
@@ -116,8 +146,12 @@ class Attention(nn.Module):
 
 
 def exact_gelu(x: Array) -> Array:
-    """GELU by the error function, not its tanh approximation."""
-    return nn.gelu(x, approximate=False)
+    """GELU by the error function, in float32 at least (arXiv 1606.08415, section 2); not its tanh approximation.
+
+    Flax's goes by the complementary error function, which takes a CPU half as long again.
+    """
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return (wide * (0.5 + 0.5 * lax.erf(wide * math.sqrt(0.5)))).astype(x.dtype)
 
 
 def sinusoids(t: Real[Array, "B"], width: int) -> Float[Array, "B width"]:
