@@ -135,6 +135,18 @@ def test_a_checkpoint_of_other_parameters_is_refused(tmp_path):
     assert (tmp_path / "run.json").read_bytes() == before
 
 
+def test_a_checkpoint_that_its_run_removes_is_told_of_as_such(tmp_path):
+    run = line_run(tmp_path)
+    train(run, LineTask())
+    planned = plan(run, LineTask())
+    folder = tmp_path / "checkpoints"
+    with Checkpoints(folder, 2) as checkpoints:
+        step = checkpoints.latest
+        shutil.rmtree(folder / str(step))
+        with pytest.raises(BadInput, match=f"step {step} .* was removed"):
+            checkpoints.restore(step, planned.shapes_at(step))
+
+
 def test_a_run_of_fewer_steps_than_are_done_is_refused(tmp_path):
     train(line_run(tmp_path), LineTask())
     fewer = line_run(tmp_path, stages=[{"name": "first", "steps": 6, "batch": 4}])

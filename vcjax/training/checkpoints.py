@@ -61,11 +61,17 @@ class Checkpoints:
             shapes: of the state, and where it shall lie, as `Plan.shapes_at` gives them.
 
         Raises:
-            BadInput: the checkpoint does not fit, having been written with another configuration.
+            BadInput: the checkpoint does not fit, having been written with another configuration, or it is gone, since the run
+                that writes it went on and keeps only its latest.
         """
         try:
             state: Any = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
         except (ValueError, KeyError, TypeError) as error:
+            if not (self._manager.directory / str(step)).exists():
+                raise BadInput(
+                    f"the checkpoint of step {step} in {self._manager.directory} was removed as it was to be read, by a run that "
+                    "goes on: read the latest again"
+                ) from error
             reason = str(error).splitlines()[0]
             raise BadInput(
                 f"the checkpoint of step {step} in {self._manager.directory} does not fit this configuration: {reason}"
