@@ -72,7 +72,7 @@ def product(x: Float[Array, "... C"], kernel: Float[Array, "C D"]) -> Float[Arra
     """`x @ kernel`, whose kernel's gradient comes out as it is stored.
 
     JAX's own comes out transposed, and XLA's CPU compiler then writes the operands anew in an order in which their product is
-    three times as slow: with it, a transformer's feed-forward took 1.7 times as long forwards and backwards.
+    slower: with it, a transformer's feed-forward took 1.5 times as long forwards and backwards (docs/measurements.md).
     """
     return x @ kernel
 
