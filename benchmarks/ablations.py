@@ -33,10 +33,9 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=2.0)
     parser.add_argument("--out", type=Path, default=Path("outputs/ablations"))
     options = parser.parse_args()
-    boards = {
-        model.name: board_of(model, options.out / model.name, options.clips, options.steps, options.guidance)
-        for model in options.models
-    }
+    if len({model.name for model in options.models}) < len(options.models):
+        parser.error("models must have different names")
+    boards = {model.name: board_of(model, options) for model in options.models}
     for board in boards.values():
         for name in (NOTHING, *SCORED):
             board.make(SETTINGS[name])
@@ -52,12 +51,15 @@ def main() -> None:
     print(markdown(("setting", "measure", *boards, "none", "truth"), rows))
 
 
-def board_of(model: Path, out: Path, clips: int, steps: int, guidance: float) -> Scoreboard:
+def board_of(model: Path, options: argparse.Namespace) -> Scoreboard:
     """The scoreboard of a model folder, or of a run, which is exported first."""
+    out = options.out / model.name
     if not (model / CONFIG).exists():
         export(model, out / "model")
         model = out / "model"
-    protocol = Protocol(model=fingerprint(str(model)), clips=clips, steps=steps, guidance=guidance)
+    protocol = Protocol(
+        model=fingerprint(model), clips=options.clips, steps=options.steps, guidance=options.guidance
+    )
     return Scoreboard(vcjax.load(model), protocol, out)
 
 

@@ -102,10 +102,10 @@ def test_what_cannot_be_trained_is_told_before_anything_is_compiled(tmp_path, ch
     ("arguments", "said"),
     [
         (["--config=configs/nothing.py"], "nothing.py"),
-        (["--config=configs/smoke.py", "--config.colour=1"], "colour is no key"),
-        (["--config=configs/smoke.py", "--config.optimizer.colour=1"], "colour is no key"),
+        (["--config=configs/smoke.py", "--config.colour=1"], "no key colour"),
+        (["--config=configs/smoke.py", "--config.optimizer.colour=1"], "no key colour"),
         (["--config=configs/smoke.py", "--config.seed=red"], "'red'"),
-        (["--config=configs/smoke.py", "--config.stages[2].steps=1"], "beyond the last"),
+        (["--config=configs/smoke.py", "--config.stages[2].steps=1"], "N counts from 0"),
         (["--confg=configs/smoke.py"], "confg"),
         ([], "--config=FILE"),
     ],

@@ -72,7 +72,7 @@ def product(x: Float[Array, "... C"], kernel: Float[Array, "C D"]) -> Float[Arra
     """`x @ kernel`, whose kernel's gradient comes out as it is stored.
 
     JAX's own comes out transposed, and XLA's CPU compiler then writes the operands anew in an order in which their product is
-    slower: with it, a transformer's feed-forward took 1.5 times as long forwards and backwards (docs/measurements.md).
+    slower (`benchmarks/layers.py`).
     """
     return x @ kernel
 
@@ -148,7 +148,7 @@ class Attention(nn.Module):
 def exact_gelu(x: Array) -> Array:
     """GELU by the error function, in float32 at least (arXiv 1606.08415, section 2); not its tanh approximation.
 
-    Flax's goes by the complementary error function, which takes a CPU half as long again.
+    Flax's goes by the complementary error function, which takes a CPU longer (`benchmarks/layers.py`).
     """
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     return (wide * (0.5 + 0.5 * lax.erf(wide * math.sqrt(0.5)))).astype(x.dtype)

@@ -68,14 +68,13 @@ def read_configuration(arguments: list[str]):
 
 def _reason(error: Exception) -> str:
     """A sentence, where the error's own text is only a name or speaks of no option."""
-    name = str(error).strip("\"'")
-    if name.isidentifier():
-        return (
-            f"{name} is no key of the table that --config.KEY=VALUE names; a new key is written into the file"
-        )
+    text = " ".join(str(error).split())
+    name = text.strip("\"'")
+    if isinstance(error, AttributeError | KeyError) and name.isidentifier():
+        return f"there is no key {name}; --config.KEY=VALUE changes what the file has, a new key is written into it"
     if isinstance(error, IndexError):
-        return "--config.KEY[N]=VALUE counts from 0, and its N is beyond the last"
-    return " ".join(str(error).split())
+        return f"{text}; in --config.KEY[N]=VALUE, N counts from 0"
+    return text
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ class Checkpoints:
         except (ValueError, KeyError, TypeError) as error:
             if not (self._manager.directory / str(step)).exists():
                 raise BadInput(
-                    f"the checkpoint of step {step} in {self._manager.directory} was removed as it was to be read, by a run that "
-                    "goes on: read the latest again"
+                    f"the checkpoint of step {step} in {self._manager.directory} was removed as it was to be read; a run that goes "
+                    "on keeps only its latest: read that"
                 ) from error
             reason = str(error).splitlines()[0]
             raise BadInput(

@@ -1,0 +1,74 @@
+"""Linear layers and GELU as they are here against JAX's and Flax's own: a transformer's feed-forward, forwards and backwards.
+
+    taskset -c 0 python -m benchmarks.layers
+
+Rows of the first level of `tiny`, 16 clips, in float32; the programs take turns, and medians are told.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from vcjax.models.blocks import FEED_FORWARD
+from vcjax.models.layers import exact_gelu, product
+from vcjax.parallel import compilation
+
+ROWS, CHANNELS = (256, 64), 72
+Product, Gelu = Callable[[Array, Array], Array], Callable[[Array], Array]
+
+
+def by_erfc(x: Array) -> Array:
+    return nn.gelu(x, approximate=False)
+
+
+PROGRAMS: dict[str, tuple[Product, Gelu]] = {
+    "JAX's product, Flax's GELU": (jnp.matmul, by_erfc),
+    "our product, Flax's GELU": (product, by_erfc),
+    "JAX's product, our GELU": (jnp.matmul, exact_gelu),
+    "ours": (product, exact_gelu),
+}
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--turns", type=int, default=15)
+    turns = parser.parse_args().turns
+    keys = jax.random.split(jax.random.key(0), 4)
+    shapes = ((*ROWS, CHANNELS), (CHANNELS, 2 * FEED_FORWARD * CHANNELS), (FEED_FORWARD * CHANNELS, CHANNELS))
+    inputs = [0.1 * jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=False)]
+    weights = jax.random.normal(keys[3], shapes[0])
+    programs = {name: gradient_of(*layers) for name, layers in PROGRAMS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(turns + 1):
+        for name, program in programs.items():
+            began = time.perf_counter()
+            jax.block_until_ready(program(*inputs, weights))
+            seconds[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(taken[1:]) for name, taken in seconds.items()}  # the first compiles
+    slowest = next(iter(medians.values()))
+    print("| layers | ms | ratio |\n| --- | --- | --- |")
+    for name, median in medians.items():
+        print(f"| {name} | {1e3 * median:.0f} | {median / slowest:.2f} |")
+
+
+def gradient_of(product: Product, gelu: Gelu) -> Callable[..., tuple[Array, ...]]:
+    """The program of the gradients of a gated feed-forward's input and kernels."""
+
+    def loss(x: Array, gated: Array, out: Array, weights: Array) -> Array:
+        value, gate = jnp.split(product(x, gated), 2, -1)
+        return (product(value * gelu(gate), out) * weights).sum()
+
+    return compilation.jit(jax.grad(loss, (0, 1, 2)), compilation.TRAINING_OPTIONS)
+
+
+if __name__ == "__main__":
+    main()
