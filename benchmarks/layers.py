@@ -20,7 +20,8 @@ from vcjax.models.layers import exact_gelu, product
 from vcjax.parallel import compilation
 
 ROWS, CHANNELS = (256, 64), 72
-Product, Gelu = Callable[[Array, Array], Array], Callable[[Array], Array]
+Product = Callable[[Array, Array], Array]
+Gelu = Callable[[Array], Array]
 
 
 def by_erfc(x: Array) -> Array:
