@@ -33,6 +33,8 @@ def get_config() -> ConfigDict:
         "name": "composition",
         "steps": STAGES["composition"],
         "batch": BATCH,
+        "images_every": 0,
+        "images": 0,
         "dropout": {"all_dropped": 0.03, "few": 0.6, "all_kept": 0.05, "each": {"text": 0.2}, "others": 0.55},
         "optimizer": {"decay": "cosine", "final": 0.02},
     }

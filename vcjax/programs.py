@@ -38,7 +38,7 @@ def encode_tokens(encoder: Any, parameters: Tree, embeddings: Tree, present: Tre
 @partial(compilation.jit, by_backend={}, static_argnums=(0, 3, 4))
 def encode_map(stc: Any, parameters: Tree, condition: Array, size: tuple[int, int], frames: int) -> Array:
     """One map condition at the latent's size, of a clip of so many frames. A still is encoded once."""
-    return apply(stc, parameters, condition, size, frames=frames)
+    return apply(stc, parameters, condition, size, numbers=jnp.arange(frames)[None])
 
 
 @jax.jit

@@ -33,6 +33,6 @@ def get_config() -> ConfigDict:
                 "final": 0.02,
                 "weight_decay": 0.05,
             },
-            "stages": (ConfigDict({"name": "clip", "steps": 800, "batch": 64, "frames": 3}),),
+            "stages": (ConfigDict({"name": "clip", "steps": 800, "batch": 64, "frames": 3, "train": ()}),),
         }
     )

@@ -44,6 +44,17 @@ def test_clip_n_is_the_same_in_any_batch():
     assert len(np.unique(frames, axis=0)) == 8
 
 
+def test_single_frames_are_those_of_the_whole_clips():
+    """But for roundings: other programs, other orders of sums."""
+    indices, only = jnp.arange(4), jnp.array([[0, 3], [15, 14], [7, 7], [1, 0]])
+    whole, drawn = sprites.batch("train", indices), sprites.batch("train", indices, only=only)
+    for name in ("frames", "motion", "depth", "mask", "ids", "outline", "track"):
+        picked = np.asarray(getattr(whole, name), np.float32)[np.arange(4)[:, None], np.asarray(only)]
+        difference = np.abs(np.asarray(getattr(drawn, name), np.float32) - picked)
+        assert difference.max() <= 1 if name == "frames" else difference.max() < 1e-4, name  # a grey level
+        assert (difference > 1e-4).mean() < 1e-3, name
+
+
 def test_splits_differ(facts):
     wordings = [facts[split].wording for split in sprites.SPLITS]
     for one, other in [(0, 1), (0, 2), (1, 2)]:

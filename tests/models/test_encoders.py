@@ -54,7 +54,7 @@ def test_with_frame_numbers_a_still_can_say_something_else_in_each_frame_and_beg
     variables = random_variables(stc, still, (8, 8))
 
     def encoded(variables, maps):
-        return jax.jit(lambda v, x: stc.apply(v, x, (8, 8), frames=5))(variables, maps)
+        return jax.jit(lambda v, x: stc.apply(v, x, (8, 8), numbers=jnp.arange(5)[None]))(variables, maps)
 
     once = encoded(variables, still)
     assert once.shape == (1, 5, 8, 8, 8)
@@ -64,6 +64,15 @@ def test_with_frame_numbers_a_still_can_say_something_else_in_each_frame_and_beg
     without = {"params": {name: x for name, x in variables["params"].items() if name != "frame_number"}}
     alike = run(plain, without, still, (8, 8))
     np.testing.assert_array_equal(encoded(begun, still), jnp.repeat(alike, 5, 1))
+
+
+def test_a_still_for_one_frame_is_what_it_says_of_that_frame_of_a_clip():
+    stc = STCEncoder(frame_numbers=True)
+    stills = jax.random.normal(jax.random.key(0), (2, 1, 32, 32, 3))
+    variables = random_variables(stc, stills, (8, 8))
+    encode = jax.jit(lambda numbers: stc.apply(variables, stills, (8, 8), numbers=numbers))
+    clips, numbers = encode(jnp.arange(5)[None]), jnp.array([[3], [1]])
+    np.testing.assert_allclose(encode(numbers), clips[jnp.arange(2)[:, None], numbers], atol=1e-6)
 
 
 def test_a_custom_encoder_that_starts_at_zero_says_nothing_but_can_learn():

@@ -62,6 +62,17 @@ def test_with_frame_numbers_a_clip_of_equal_frames_has_different_ones_without_te
     np.testing.assert_array_equal(run(unet, begun, *inputs), run(small_unet(), plain, *inputs))
 
 
+def test_one_frame_with_its_number_is_that_frame_of_a_clip_without_temporal_layers():
+    unet = small_unet().clone(frame_numbers=True)
+    z, t, maps, tokens, mask = unet_inputs(jax.random.key(1), batch=2)
+    random = random_variables(unet, z, t, maps, tokens, mask)
+    clips = run(unet, random, z, t, maps, tokens, mask, temporal=False)
+    numbers = jnp.array([[3], [1]])
+    z, maps, wanted = (x[jnp.arange(2)[:, None], numbers] for x in (z, maps, clips))
+    single = jax.jit(lambda *inputs: unet.apply(random, *inputs, numbers=numbers, temporal=False))
+    np.testing.assert_allclose(single(z, t, maps, tokens, mask), wanted, atol=1e-5)
+
+
 def test_temporal_layers_run_on_one_frame_unless_they_are_skipped():
     unet = small_unet()
     inputs = unet_inputs(jax.random.key(1), frames=1)

@@ -154,9 +154,9 @@ def exact_gelu(x: Array) -> Array:
     return (wide * (0.5 + 0.5 * lax.erf(wide * math.sqrt(0.5)))).astype(x.dtype)
 
 
-def sinusoids(t: Real[Array, "B"], width: int) -> Float[Array, "B width"]:
+def sinusoids(t: Real[Array, "*n"], width: int) -> Float[Array, "*n width"]:
     """cos(t f_i) then sin(t f_i) with f_i = 10000^(-i / (width/2)), in float32 (DDPM, appendix B)."""
     half = width // 2
     frequencies = jnp.exp(-math.log(10_000) / half * jnp.arange(half, dtype=jnp.float32))
-    angles = t.astype(jnp.float32)[:, None] * frequencies
+    angles = t.astype(jnp.float32)[..., None] * frequencies
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)

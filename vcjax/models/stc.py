@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax.typing import Dtype
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from vcjax.models.layers import Attention, conv3x3, dense, exact_gelu, layer_norm, sinusoids
 from vcjax.models.layout import ALONE, Layout
@@ -56,12 +56,13 @@ class STCEncoder(nn.Module):
         condition: Float[Array, "B F H W C"],
         size: tuple[int, int],
         *,
-        frames: int | None = None,
+        numbers: Int[Array, "#B F2"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "B F2 h w D"]:
         """Encode a map to `size`, the latent's height and width. Returns float32 (float64 where it computes in that).
 
-        Of a still of a clip of so many `frames`, what is encoded is one frame for all, or with `frame_numbers` one for each.
+        `numbers` are those of the frames in their clip, 0, 1, ... where None. Of a still, what is encoded is one frame for
+        all, or with `frame_numbers` one for each of `numbers`.
         """
         layout = self.layout.suited(*condition.shape[:2], few=True)
         x = rearrange(
@@ -80,17 +81,18 @@ class STCEncoder(nn.Module):
             y = self._across_frames(rearrange(y, "b f n c -> b n f c"), deterministic)
             x = layout.back_to_frames(rearrange(y, "b n f c -> b f n c")).reshape(x.shape)
         if self.frame_numbers:
-            x = self._by_number(x, frames or condition.shape[1])
+            x = self._by_number(x, jnp.arange(condition.shape[1])[None] if numbers is None else numbers)
         return x.astype(jnp.promote_types(self.dtype, jnp.float32))
 
-    def _by_number(self, x: Float[Array, "B #F h w D"], frames: int) -> Float[Array, "B F h w D"]:
+    def _by_number(
+        self, x: Float[Array, "B #F h w D"], numbers: Int[Array, "#B F"]
+    ) -> Float[Array, "B F h w D"]:
         """Scaled and shifted by the sinusoids of a frame's number, and by whether it is the first."""
-        number = jnp.arange(frames)
-        told = jnp.concatenate([sinusoids(number, NUMBER_WIDTH), (number == 0)[:, None]], -1)
+        told = jnp.concatenate([sinusoids(numbers, NUMBER_WIDTH), (numbers == 0)[..., None]], -1)
         scale_and_shift = dense(2 * self.features, self.dtype, "frame_number", zero=True)(
             told.astype(self.dtype)
         )
-        scale, shift = jnp.split(scale_and_shift[:, None, None], 2, -1)
+        scale, shift = jnp.split(scale_and_shift[:, :, None, None], 2, -1)
         return x * (1 + scale) + shift
 
     def _across_frames(self, x: Array, deterministic: bool) -> Array:

@@ -8,7 +8,7 @@ from typing import Literal
 import flax.linen as nn
 import jax.numpy as jnp
 from flax.typing import Dtype
-from jaxtyping import Array, Bool, Float, Real
+from jaxtyping import Array, Bool, Float, Int, Real
 
 from vcjax.errors import BadInput
 from vcjax.models.attention import Implementation
@@ -70,6 +70,7 @@ class UNet(nn.Module):
         tokens: Float[Array, "B L D"],
         mask: Bool[Array, "B L"],
         *,
+        numbers: Int[Array, "#B F"] | None = None,
         temporal: bool = True,
         deterministic: bool = True,
     ) -> Float[Array, "B F h w c"]:
@@ -81,6 +82,7 @@ class UNet(nn.Module):
             maps: the sum of the STC-encoders' outputs; zeros where there is no map.
             tokens: text and style tokens.
             mask: which tokens are there.
+            numbers: of the frames in their clip, for a network with `frame_numbers`; 0, 1, ... where None.
             temporal: False skips every temporal layer, for training on images; frames are then independent.
             deterministic: False switches dropout on and needs an rng named "dropout".
 
@@ -91,7 +93,7 @@ class UNet(nn.Module):
         layout = self.layout.suited(*z.shape[:2])
         x = layout.by_frames(jnp.concatenate([z.astype(self.dtype), maps.astype(self.dtype)], -1))
         tokens = tokens.astype(self.dtype)
-        time = self._embed_time(t, z.shape[1])
+        time = self._embed_time(t, jnp.arange(z.shape[1])[None] if numbers is None else numbers)
 
         def residual(x: Array, features: int, name: str) -> Array:
             block = self._kind(layout.gathering(ResidualBlock), "residual", static=(3, 4))
@@ -149,14 +151,14 @@ class UNet(nn.Module):
             return nn.remat(block, static_argnums=static)
         return block
 
-    def _embed_time(self, t: Array, frames: int) -> Float[Array, "B F E"]:
+    def _embed_time(self, t: Array, numbers: Int[Array, "#B F"]) -> Float[Array, "B #F E"]:
         """Sinusoids of the timestep (cosines first), then two layers; 4 x width, the same (F is 1) or not for all frames."""
         embedding = sinusoids(t, self.width).astype(self.dtype)
         embedding = nn.silu(dense(4 * self.width, self.dtype, "time_0")(embedding))
         embedding = dense(4 * self.width, self.dtype, "time_1")(embedding)[:, None]
         if self.frame_numbers:
-            numbers = sinusoids(jnp.arange(frames), self.width).astype(self.dtype)
-            embedding += dense(4 * self.width, self.dtype, "frame_number", zero=True)(numbers)
+            told = sinusoids(numbers, self.width).astype(self.dtype)
+            embedding += dense(4 * self.width, self.dtype, "frame_number", zero=True)(told)
         return embedding
 
     def _check_size(self, shape: tuple[int, ...]) -> None:

@@ -77,14 +77,20 @@ def _check_parts(composer: Composer, parts: Networks, names: Iterable[str]) -> N
 
 
 def _source(
-    run: Run, composer: Composer, mesh: Mesh, moments: Callable[[], np.ndarray] | None = None
+    run: Run,
+    composer: Composer,
+    mesh: Mesh,
+    moments: Callable[[], np.ndarray] | None = None,
+    *,
+    numbered: bool = False,
 ) -> SpriteSource:
     if composer.shape.height != composer.shape.width:
         raise BadInput(
             f"config.model.clip must be square, as clips of the sprite world are, "
             f"not {composer.shape.height}x{composer.shape.width}"
         )
-    return SpriteSource(composer.shape, composer.tokenize, run.seed, run.fixed_clips, moments, share(mesh))
+    clips = (run.seed, run.fixed_clips, moments, share(mesh))
+    return SpriteSource(composer.shape, composer.tokenize, *clips, numbered=numbered)
 
 
 def _autoencoder(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
@@ -139,7 +145,10 @@ def _diffusion(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Tas
             )
     _check_parts(composer, parts, DiffusionTask.frozen_parts(composer))
     kept = partial(kept_latents, composer, run.fixed_clips, Path(run.out)) if run.fixed_clips else None
-    source = RecordSource(run, composer, share(mesh)) if run.data else _source(run, composer, mesh, kept)
+    if run.data:
+        source = RecordSource(run, composer, share(mesh))
+    else:
+        source = _source(run, composer, mesh, kept, numbered=composer.networks.unet.frame_numbers)
     options = {"timesteps": run.timesteps, "zero_encoders": bool(run.start)}
     return DiffusionTask(composer, source, run.weighting, Layout(mesh), **options)
 

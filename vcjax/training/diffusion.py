@@ -109,7 +109,12 @@ class DiffusionTask:
         maps = self.maps(parameters, example, kept, keys[5])
         tokens, mask = self.tokens(parameters, frozen, example, kept, stage.dropout, keys[6])
         noisy = q_sample(clean, noise, t, schedule)
-        options = {"temporal": frames > 1, "deterministic": False, "rngs": {"dropout": keys[5]}}
+        options = {
+            "numbers": example.numbers,
+            "temporal": frames > 1,
+            "deterministic": False,
+            "rngs": {"dropout": keys[5]},
+        }
         answer = apply(self._unet, parameters["unet"], noisy, t, maps, tokens, mask, **options)
 
         wanted = target(prediction, clean, noise, t, schedule)
@@ -161,11 +166,12 @@ class DiffusionTask:
         stc, factor, shape = self._networks.stc, self._networks.autoencoder.factor, self.composer.shape
         latent = (shape.height // factor, shape.width // factor)
         total = jnp.zeros((*example.extent, *latent, stc.features))
+        numbers = jnp.arange(example.extent[1])[None] if example.numbers is None else example.numbers
         for i, name in enumerate(name for name in kept if name in self._maps):
             rendered = lax.optimization_barrier(example.maps[name])  # once, not again in each use
             condition = self._sized(name, rendered)
             options = {
-                "frames": example.extent[1],
+                "numbers": numbers,
                 "deterministic": False,
                 "rngs": {"dropout": jax.random.fold_in(key, i)},
             }

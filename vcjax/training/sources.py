@@ -34,12 +34,14 @@ class Picked:
         indices: of the clips in their split, `[B]`.
         ids: token ids of their captions, `[B, T]`.
         moments: of their latents where these are kept, as in `vcjax.training.latents`; else None.
+        numbers: of the frames that are taken of each clip, `[B, F]`; all where None.
         frames: how many each clip has.
     """
 
     indices: Any
     ids: Any
     moments: Any = None
+    numbers: Any = None
     frames: int = struct.field(pytree_node=False, default=1)
 
 
@@ -54,6 +56,7 @@ class Example:
         objects: where something other than the background is seen, 0 or 1, `[B, F, H, W, 1]`.
         posterior: of the latents, `[B, F, h, w, c]`, where they have been encoded before; else None.
         vectors: vector conditions by name, `[B, E]`, where they have been extracted before.
+        numbers: of the frames in their clip, `[B, F]`; 0, 1, ... where None.
 
     Of clips from files there are no frames and objects, but posterior and vectors.
     """
@@ -64,6 +67,7 @@ class Example:
     objects: Any
     posterior: Any = None
     vectors: dict[str, Any] = struct.field(default_factory=dict)
+    numbers: Any = None
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -103,6 +107,7 @@ class SpriteSource:
         moments: gives the kept latents of the fixed clips, `[fixed, F, h, w, 2*c]`; without it they are encoded in each
             step.
         share: what is made here of each batch.
+        numbered: a single image is any frame of its clip, with its number, and not the first.
     """
 
     maps = ("image", "single_sketch", "motion", "depth", "mask", "sketch")  # the conditions that it tells
@@ -115,6 +120,8 @@ class SpriteSource:
         fixed: int = 0,
         moments: Callable[[], np.ndarray] | None = None,
         share: Share = WHOLE,
+        *,
+        numbered: bool = False,
     ):
         self._shape = shape
         self._tokenize = tokenize
@@ -122,19 +129,23 @@ class SpriteSource:
         self._fixed = fixed
         self._moments = moments
         self._share = share
+        self._numbered = numbered
 
     def batches(self, stage: Stage, begin: int, first: int) -> Generator[Picked, None, None]:
         """Batches of the stage that began at step `begin`, from step `first` on, made ahead by a thread."""
 
         def batch(step: int) -> Picked:
-            images = stage.is_on_images(step - begin)
-            frames = 1 if images else stage.frames or self._shape.frames
-            return self.batch(step, stage.images if images else stage.batch, frames)
+            if stage.is_on_images(step - begin):
+                return self.batch(step, stage.images, 1, anywhere=self._numbered)
+            return self.batch(step, stage.batch, stage.frames or self._shape.frames)
 
         return _ahead(batch, first)
 
-    def batch(self, step: int, count: int, frames: int) -> Picked:
-        """This process's share of the batch of a step, which is a function of seed and step alone."""
+    def batch(self, step: int, count: int, frames: int, *, anywhere: bool = False) -> Picked:
+        """This process's share of the batch of a step, which is a function of seed and step alone.
+
+        Where single frames are from `anywhere` in their clips, each has a number of its own.
+        """
         ours = self._share.places(count)
         if self._fixed:
             indices = self._in_turn(np.arange(step * count, (step + 1) * count))
@@ -142,9 +153,14 @@ class SpriteSource:
             indices = np.random.default_rng((self._seed, step)).integers(0, CLIPS, count, np.int32)
         indices = indices[ours]
         picked = self.pick("train", indices, frames)
-        if self._kept is None:
-            return picked
-        return dataclasses.replace(picked, moments=self._kept[indices, :frames])
+        numbers = None
+        if anywhere:
+            rng = np.random.default_rng((self._seed, step, 1))
+            numbers = rng.integers(0, self._shape.frames, (count, 1), np.int32)[ours]
+        moments = None
+        if self._kept is not None:
+            moments = self._kept[indices[:, None], np.arange(frames) if numbers is None else numbers]
+        return dataclasses.replace(picked, numbers=numbers, moments=moments)
 
     def _in_turn(self, places: np.ndarray) -> np.ndarray:
         """The fixed clips at these places of an endless row, in which all are seen once before any is seen again."""
@@ -168,13 +184,20 @@ class SpriteSource:
     def example(self, picked: Picked, key: PRNGKeyArray, split: str = "train") -> Example:
         """Render a batch; pure and traceable. What is not used of it is not computed."""
         size = self._shape.height
-        clips = sprites.batch(split, picked.indices, frames=picked.frames, size=size)
+        numbers = picked.numbers
+        if numbers is None:
+            clips = sprites.batch(split, picked.indices, frames=picked.frames, size=size)
+            first, first_outline = clips.frames[:, :1], clips.outline[:, :1]
+        else:
+            drawn = partial(sprites.batch, split, picked.indices, frames=self._shape.frames, size=size)
+            clips, begin = drawn(only=numbers), drawn(only=jnp.zeros_like(numbers[:, :1]))
+            first, first_outline = begin.frames, begin.outline
         frames = clips.frames.astype(jnp.float32) / 127.5 - 1
         hidden = jax.vmap(lambda k: random_mask(k, size))(jax.random.split(key, frames.shape[0]))
         visible = jnp.broadcast_to(~hidden[:, None, :, :, None], (*frames.shape[:4], 1)).astype(jnp.float32)
         maps = {
-            "image": frames[:, :1] / 2 + 0.5,
-            "single_sketch": clips.outline[:, :1],
+            "image": first.astype(jnp.float32) / 255,
+            "single_sketch": first_outline,
             "motion": clips.motion,
             "depth": clips.depth,
             "mask": jnp.concatenate([frames * visible, visible], -1),
@@ -182,7 +205,9 @@ class SpriteSource:
         }
         objects = (clips.ids > 0)[..., None].astype(jnp.float32)
         kept = None if picked.moments is None else posterior_of(picked.moments)
-        return Example(frames=frames, ids=picked.ids, maps=maps, objects=objects, posterior=kept)
+        return Example(
+            frames=frames, ids=picked.ids, maps=maps, objects=objects, posterior=kept, numbers=numbers
+        )
 
 
 def captions(split: str, indices: np.ndarray) -> list[str]:

@@ -66,7 +66,9 @@ class Sprites(NamedTuple):
     facts: Facts
 
 
-def render(scene: Scene, *, frames: int = FRAMES, size: int = SIZE) -> Sprites:
+def render(
+    scene: Scene, *, frames: int = FRAMES, size: int = SIZE, only: Int[Array, "K"] | None = None
+) -> Sprites:
     """Draw a scene and all of its truth; pure, to be used under `jit` and `vmap`: what is not used is not computed.
 
     ```python
@@ -77,6 +79,7 @@ def render(scene: Scene, *, frames: int = FRAMES, size: int = SIZE) -> Sprites:
         scene: one scene, no batch.
         frames: how many, spread evenly over the scene's time; a single one is its beginning.
         size: height and width in pixels, to which the scene is scaled.
+        only: numbers of the frames that are drawn, from 0 to `frames` - 1; all where None.
 
     Raises:
         BadInput: no frames, or a size below `SMALLEST_SIZE`.
@@ -86,23 +89,27 @@ def render(scene: Scene, *, frames: int = FRAMES, size: int = SIZE) -> Sprites:
     if size < SMALLEST_SIZE:
         raise BadInput(f"size of a sprite clip must be at least {SMALLEST_SIZE} pixels, not {size}")
     poses, world = _poses(scene, jnp.linspace(0.0, 1.0, frames), size)
+    steps, world_step = jax.tree.map(_step, (poses, world))
+    if only is not None:
+        picked = jax.tree.map(lambda leaf: leaf[..., only], (poses, world, steps, world_step))
+        poses, world, steps, world_step = picked
     track = jnp.stack([poses.x[0], poses.y[0]], -1)
     far_to_near = jnp.argsort(scene.objects.nearness)
-    objects, poses = jax.tree.map(lambda leaf: leaf[far_to_near], (scene.objects, poses))
+    objects, poses, steps = jax.tree.map(lambda leaf: leaf[far_to_near], (scene.objects, poses, steps))
 
     # What is seen so far at each pixel, from the background forward.
     rgb = _background_rgb(scene.background, scene.facts, world, size)
     depth = _background_depth(scene.background, world, size)
-    motion = _motion(world, size)
-    ids = jnp.zeros((frames, size, size), jnp.uint8)
-    outline = jnp.zeros((frames, size, size))
+    motion = _motion(world, world_step, size)
+    ids = jnp.zeros(depth.shape, jnp.uint8)
+    outline = jnp.zeros(depth.shape)
     for index in range(MAX_OBJECTS):
-        pose = jax.tree.map(lambda leaf, index=index: leaf[index], poses)
+        pose, step = jax.tree.map(lambda leaf, index=index: leaf[index], (poses, steps))
         distance, tone = _object(scene.facts, far_to_near[index], pose, size)
         cover, inside = draw.coverage(distance), distance < 0
         rgb = [behind + cover * (tone * objects.rgb[index, c] - behind) for c, behind in enumerate(rgb)]
         depth = jnp.where(inside, objects.nearness[index], depth)
-        motion = jax.tree.map(partial(jnp.where, inside), _motion(pose, size), motion)
+        motion = jax.tree.map(partial(jnp.where, inside), _motion(pose, step, size), motion)
         ids = jnp.where(inside, far_to_near[index].astype(jnp.uint8) + 1, ids)
         outline = jnp.maximum(outline * (1 - cover), draw.line(distance))
 
@@ -185,13 +192,17 @@ def _own_coordinates(pose: _Pose, size: int) -> tuple[Float[Array, "F H W"], Flo
     return a * x + b * y, a * y - b * x
 
 
-def _motion(pose: _Pose, size: int) -> tuple[Float[Array, "F H W"], Float[Array, "F H W"]]:
-    """Pixel minus where its surface point was one frame before, which the first frame takes to be itself: zero.
+def _step(x: Float[Array, "*n F"]) -> Float[Array, "*n F"]:
+    """Each frame's minus the one's before, which the first frame takes to be itself: zero."""
+    return x - jnp.concatenate([x[..., :1], x[..., :-1]], -1)
+
+
+def _motion(pose: _Pose, step: _Pose, size: int) -> tuple[Float[Array, "F H W"], Float[Array, "F H W"]]:
+    """Pixel minus where its surface point was one frame before, from the steps of the pose.
 
     With p = c + A q and p' = c' + A' q this is p - p' = (c - c') + (A - A') A^-1 (p - c), A a complex number.
     """
-    before = jax.tree.map(lambda leaf: jnp.concatenate([leaf[:1], leaf[:-1]]), pose)
-    step = jax.tree.map(lambda now, then: (now - then)[:, None, None], pose, before)
+    step = jax.tree.map(lambda leaf: leaf[:, None, None], step)
     x, y = _from_centre(pose, size)
     a, b = _inverse(pose)
     real, imaginary = step.a * a + step.b * b, step.b * a - step.a * b

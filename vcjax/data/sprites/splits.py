@@ -33,7 +33,14 @@ def scene(split: str, n: int | Int[Array, ""]) -> Scene:
 
 
 @partial(jax.jit, static_argnames=("split", "frames", "size"))
-def batch(split: str, indices: Int[Array, "B"], *, frames: int = FRAMES, size: int = SIZE) -> Sprites:
+def batch(
+    split: str,
+    indices: Int[Array, "B"],
+    *,
+    frames: int = FRAMES,
+    size: int = SIZE,
+    only: Int[Array, "B K"] | None = None,
+) -> Sprites:
     """The clips of a split with these indices, and all of their truth, in one compiled program.
 
     Inside another `jit` only what is used of the result is computed.
@@ -47,9 +54,10 @@ def batch(split: str, indices: Int[Array, "B"], *, frames: int = FRAMES, size: i
     Args:
         split, indices: see `scene`.
         frames, size: see `render`.
+        only: numbers of the frames of each clip that are drawn; all where None.
 
     Raises:
         BadInput: no such split, no frames, or too small a size.
     """
     scenes = jax.vmap(partial(scene, split))(indices)
-    return jax.vmap(partial(render, frames=frames, size=size))(scenes)
+    return jax.vmap(lambda scene, only: render(scene, frames=frames, size=size, only=only))(scenes, only)
