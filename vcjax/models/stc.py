@@ -56,7 +56,7 @@ class STCEncoder(nn.Module):
         condition: Float[Array, "B F H W C"],
         size: tuple[int, int],
         *,
-        numbers: Int[Array, "#B F2"] | None = None,
+        numbers: Int[Array, "#B K"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "B F2 h w D"]:
         """Encode a map to `size`, the latent's height and width. Returns float32 (float64 where it computes in that).

@@ -71,7 +71,8 @@ class Stage:
         batch: clips a step.
         frames: of each clip; the model's where 0.
         accumulate: the batch is taken in so many pieces, one after the other.
-        images_every: every so many steps the batch is one of single images instead; 0 is never.
+        images_every: every so many steps the batch is one of single images instead; 0 is never. Those of the sprite world are
+            the first frames of clips, or any frame, with its number, where the UNet has `frame_numbers`.
         images: how many of them.
         conditions: names of those that are given; all of the model's where empty.
         dropout: how often they are left out.

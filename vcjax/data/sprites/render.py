@@ -89,27 +89,25 @@ def render(
     if size < SMALLEST_SIZE:
         raise BadInput(f"size of a sprite clip must be at least {SMALLEST_SIZE} pixels, not {size}")
     poses, world = _poses(scene, jnp.linspace(0.0, 1.0, frames), size)
-    steps, world_step = jax.tree.map(_step, (poses, world))
-    if only is not None:
-        picked = jax.tree.map(lambda leaf: leaf[..., only], (poses, world, steps, world_step))
-        poses, world, steps, world_step = picked
-    track = jnp.stack([poses.x[0], poses.y[0]], -1)
+    main = _picked(jax.tree.map(lambda leaf: leaf[0], poses), only)
     far_to_near = jnp.argsort(scene.objects.nearness)
-    objects, poses, steps = jax.tree.map(lambda leaf: leaf[far_to_near], (scene.objects, poses, steps))
+    objects, poses = jax.tree.map(lambda leaf: leaf[far_to_near], (scene.objects, poses))
+    motion = _motion(world, size, only)
+    world = _picked(world, only)
 
     # What is seen so far at each pixel, from the background forward.
     rgb = _background_rgb(scene.background, scene.facts, world, size)
     depth = _background_depth(scene.background, world, size)
-    motion = _motion(world, world_step, size)
     ids = jnp.zeros(depth.shape, jnp.uint8)
     outline = jnp.zeros(depth.shape)
     for index in range(MAX_OBJECTS):
-        pose, step = jax.tree.map(lambda leaf, index=index: leaf[index], (poses, steps))
+        every = jax.tree.map(lambda leaf, index=index: leaf[index], poses)
+        pose = _picked(every, only)
         distance, tone = _object(scene.facts, far_to_near[index], pose, size)
         cover, inside = draw.coverage(distance), distance < 0
         rgb = [behind + cover * (tone * objects.rgb[index, c] - behind) for c, behind in enumerate(rgb)]
         depth = jnp.where(inside, objects.nearness[index], depth)
-        motion = jax.tree.map(partial(jnp.where, inside), _motion(pose, step, size), motion)
+        motion = jax.tree.map(partial(jnp.where, inside), _motion(every, size, only), motion)
         ids = jnp.where(inside, far_to_near[index].astype(jnp.uint8) + 1, ids)
         outline = jnp.maximum(outline * (1 - cover), draw.line(distance))
 
@@ -121,7 +119,7 @@ def render(
         ids=ids,
         outline=outline[..., None],
         style=Style(scene.facts.background, scene.facts.palette, scene.background.rgb),
-        track=track,
+        track=jnp.stack([main.x, main.y], -1),
         facts=scene.facts,
     )
 
@@ -192,17 +190,22 @@ def _own_coordinates(pose: _Pose, size: int) -> tuple[Float[Array, "F H W"], Flo
     return a * x + b * y, a * y - b * x
 
 
-def _step(x: Float[Array, "*n F"]) -> Float[Array, "*n F"]:
-    """Each frame's minus the one's before, which the first frame takes to be itself: zero."""
-    return x - jnp.concatenate([x[..., :1], x[..., :-1]], -1)
+def _picked(pose: _Pose, only: Int[Array, "K"] | None) -> _Pose:
+    """Of these frames; of all where None."""
+    return pose if only is None else jax.tree.map(lambda leaf: leaf[only], pose)
 
 
-def _motion(pose: _Pose, step: _Pose, size: int) -> tuple[Float[Array, "F H W"], Float[Array, "F H W"]]:
-    """Pixel minus where its surface point was one frame before, from the steps of the pose.
+def _motion(
+    pose: _Pose, size: int, only: Int[Array, "K"] | None
+) -> tuple[Float[Array, "K H W"], Float[Array, "K H W"]]:
+    """Pixel minus where its surface point was one frame before, which the first frame takes to be itself: zero.
 
     With p = c + A q and p' = c' + A' q this is p - p' = (c - c') + (A - A') A^-1 (p - c), A a complex number.
     """
+    before = jax.tree.map(lambda leaf: jnp.concatenate([leaf[:1], leaf[:-1]]), pose)
+    step = _picked(jax.tree.map(jnp.subtract, pose, before), only)
     step = jax.tree.map(lambda leaf: leaf[:, None, None], step)
+    pose = _picked(pose, only)
     x, y = _from_centre(pose, size)
     a, b = _inverse(pose)
     real, imaginary = step.a * a + step.b * b, step.b * a - step.a * b
