@@ -25,6 +25,8 @@ def get_config() -> ConfigDict:
         "batch": BATCH,
         "images_every": 0,
         "images": 0,
+        "scenes": "all",
+        "lowest_t": 0,
         "conditions": ("text",),
         "dropout": {"all_dropped": 0.1, "all_kept": 0.9},
         "train": ("unet/",),
@@ -35,6 +37,8 @@ def get_config() -> ConfigDict:
         "batch": BATCH,
         "images_every": 0,
         "images": 0,
+        "scenes": "all",
+        "lowest_t": 0,
         "dropout": {"all_dropped": 0.03, "few": 0.6, "all_kept": 0.05, "each": {"text": 0.2}, "others": 0.55},
         "optimizer": {"decay": "cosine", "final": 0.02},
     }

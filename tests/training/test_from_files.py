@@ -91,6 +91,10 @@ def test_masks_differ_from_clip_to_clip_and_from_epoch_to_epoch(tmp_path):
             "takes motion as .*: prepare it for this model",
         ),
         ({"stages": [{"name": "only", "steps": 1, "batch": 2, "frames": 2}]}, "frames must be 0 or 3"),
+        (
+            {"stages": [{"name": "only", "steps": 1, "batch": 2, "scenes": "simple"}]},
+            "scenes is of the sprite world",
+        ),
     ],
 )
 def test_what_files_lack_is_told_before_anything_is_compiled(tmp_path, changes, said):

@@ -1,12 +1,16 @@
-"""Single frames of the sprite world: any of a clip's, with its number and all that is true of it."""
+"""Clips of the sprite world: single frames are any of a clip's, with its number; simple scenes are simple, and no others."""
+
+import dataclasses
 
 import jax
 import numpy as np
 import pytest
 
 from vcjax.conditions.base import ClipShape
+from vcjax.data import sprites
+from vcjax.errors import BadInput
 from vcjax.training.config import Stage
-from vcjax.training.sources import SpriteSource
+from vcjax.training.sources import SpriteSource, simple
 
 FRAMES, COUNT = 4, 6
 STAGE = Stage(name="only", steps=2, batch=2, images_every=1, images=COUNT)
@@ -62,3 +66,38 @@ def test_a_network_without_numbers_takes_first_frames():
     picked = first_batch(source()[0])
     assert picked.numbers is None
     np.testing.assert_array_equal(picked.moments, source()[1][picked.indices, :1])
+
+
+def test_simple_scenes_are_those_in_which_one_object_moves_straight_and_the_caption_says_whereto():
+    indices = np.arange(200, dtype=np.int32)
+    chosen = simple("train", indices)
+    facts = sprites.batch("train", indices, frames=2, size=16).facts
+    wanted = [
+        index
+        for index, text in zip(indices, sprites.captions(facts), strict=True)
+        if facts.count[index] == 1
+        and sprites.CAMERAS[facts.camera[index]] == "still"
+        and sprites.PATHS[facts.path[index, 0]] == "straight"
+        and sprites.DIRECTIONS[facts.direction[index, 0]] in text
+    ]
+    np.testing.assert_array_equal(chosen, wanted)
+    assert 10 < len(chosen) < 60
+
+
+@pytest.mark.parametrize("fixed", [0, 64])
+def test_a_stage_of_simple_scenes_sees_no_others_and_sees_all_of_the_fixed_ones(fixed):
+    seen = SpriteSource(ClipShape(frames=2, height=32, width=32, fps=8.0), tokenize, 0, fixed)
+    drawn = np.concatenate([seen.batch(step, 8, 2, "simple").indices for step in range(6)])
+    assert np.isin(drawn, simple("train", drawn)).all()
+    again = SpriteSource(ClipShape(frames=2, height=32, width=32, fps=8.0), tokenize, 0, fixed)
+    np.testing.assert_array_equal(again.batch(5, 8, 2, "simple").indices, drawn[40:])
+    if fixed:
+        np.testing.assert_array_equal(np.unique(drawn), simple("train", np.arange(fixed, dtype=np.int32)))
+    else:
+        assert len(np.unique(drawn)) == len(drawn)
+
+
+def test_fixed_clips_without_a_simple_scene_are_told():
+    stage = dataclasses.replace(STAGE, scenes="simple")
+    with pytest.raises(BadInput, match="fixed_clips = 1 holds no simple scene"):
+        SpriteSource(ClipShape(frames=2, height=32, width=32, fps=8.0), tokenize, 0, 1).batches(stage, 0, 0)

@@ -188,6 +188,20 @@ def test_timesteps_drawn_by_weight_give_the_weighted_mean_with_less_noise():
     assert drawn.max() == 4  # nothing of weight 0
 
 
+@pytest.mark.parametrize("timesteps", ["uniform", "by_weight"])
+def test_no_timestep_below_the_lowest_is_trained_and_the_others_as_before(tmp_path, timesteps):
+    task = task_of(one_stage(tmp_path, weighting="clean", timesteps=timesteps))
+    lowest, steps = 700, task.composer.schedule.steps
+    draw = jax.jit(jax.vmap(lambda key: task._timesteps(key, 8, lowest)))
+    t, weights = jax.device_get(draw(jax.random.split(jax.random.key(0), 2000)))
+    assert lowest <= t.min() < lowest + 10
+    assert steps - 10 <= t.max() < steps
+    errors = np.arange(steps) / steps
+    means = (errors[t] * np.reshape(weights, (2000, -1))).mean(1)
+    expected = (errors * np.asarray(task._weights))[lowest:].mean()
+    assert abs(means.mean() - expected) < 4 * means.std() / 2000**0.5
+
+
 @pytest.mark.slow
 def test_four_clips_can_be_learned_by_heart(tmp_path):
     config = smoke.get_config()

@@ -126,6 +126,11 @@ def _diffusion(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Tas
                 raise BadInput(
                     f"config.stages[{index}] names condition {name!r}, but the model has {', '.join(known)}"
                 )
+        if stage.lowest_t >= composer.schedule.steps:
+            raise BadInput(
+                f"config.stages[{index}].lowest_t must be below {composer.schedule.steps}, the schedule's steps, "
+                f"not {stage.lowest_t}"
+            )
         if run.fixed_clips and not run.data and stage.frames not in (0, 1, composer.shape.frames):
             raise BadInput(
                 f"config.stages[{index}].frames must be 0, 1 or {composer.shape.frames} with fixed_clips, whose latents are "

@@ -98,11 +98,7 @@ class DiffusionTask:
         clean = self.encode(frozen, example, keys[1])
         count, frames = clean.shape[:2]
         schedule, prediction = self.composer.schedule, self.composer.prediction
-        if self._by_weight:
-            t, weights = drawn_by_weight(keys[2], count, self._weights), self._weights.mean()
-        else:
-            t = jax.random.randint(keys[2], (count,), 0, schedule.steps)
-            weights = self._weights[t]
+        t, weights = self._timesteps(keys[2], count, stage.lowest_t)
         noise = jax.random.normal(keys[3], clean.shape)
         names = stage.conditions or tuple(self.composer.conditions)
         kept = draw_kept(keys[4], stage.dropout, names, count)
@@ -125,6 +121,16 @@ class DiffusionTask:
             sums={name: (errors * members).sum() for name, members in groups.items()},
             counts={name: members.sum() for name, members in groups.items()},
         )
+
+    def _timesteps(
+        self, key: PRNGKeyArray, count: int, lowest: int
+    ) -> tuple[Int[Array, "B"], Float[Array, "B"] | Float[Array, ""]]:
+        """Timesteps from `lowest` on, and what their errors are multiplied by."""
+        if self._by_weight:
+            weights = self._weights[lowest:]
+            return lowest + drawn_by_weight(key, count, weights), weights.mean()
+        t = jax.random.randint(key, (count,), lowest, self.composer.schedule.steps)
+        return t, self._weights[t]
 
     def samples(self, parameters: Tree, frozen: Tree) -> Mapping[str, Clip]:
         """A clip of the validation split composed anew: from its text, and from its text and all its maps."""

@@ -91,6 +91,10 @@ class RecordSource:
             raise BadInput(
                 f"{where}.frames must be 0 or {frames}, as in {self._run.data}, not {stage.frames}"
             )
+        if stage.scenes != "all":
+            raise BadInput(
+                f"{where}.scenes is of the sprite world: with config.data it must be all, not {stage.scenes}"
+            )
         stored = self._dataset.conditions
         for name in self._names(stage):
             if name not in stored:

@@ -16,14 +16,16 @@ from jaxtyping import Array, PRNGKeyArray
 
 from vcjax.conditions.base import ClipShape
 from vcjax.data import sprites
+from vcjax.errors import BadInput
 from vcjax.parallel.batches import WHOLE, Share
 from vcjax.platforms import on_cpu
-from vcjax.training.config import Stage
+from vcjax.training.config import Scenes, Stage
 from vcjax.training.latents import posterior_of
 from vcjax.training.masks import random_mask
 
 AHEAD = 4  # batches that are made beside the training
 CLIPS = 2**31  # of the training split that are drawn from
+STILL, STRAIGHT = sprites.CAMERAS.index("still"), sprites.PATHS.index("straight")
 
 
 @struct.dataclass
@@ -134,24 +136,27 @@ class SpriteSource:
     def batches(self, stage: Stage, begin: int, first: int) -> Generator[Picked, None, None]:
         """Batches of the stage that began at step `begin`, from step `first` on, made ahead by a thread."""
 
+        if stage.scenes == "simple" and self._fixed and not self._simple.size:
+            raise BadInput(
+                f"config.fixed_clips = {self._fixed} holds no simple scene: take more, or 0 for all"
+            )
+
         def batch(step: int) -> Picked:
             if stage.is_on_images(step - begin):
-                return self.batch(step, stage.images, 1, anywhere=self._numbered)
-            return self.batch(step, stage.batch, stage.frames or self._shape.frames)
+                return self.batch(step, stage.images, 1, stage.scenes, anywhere=self._numbered)
+            return self.batch(step, stage.batch, stage.frames or self._shape.frames, stage.scenes)
 
         return _ahead(batch, first)
 
-    def batch(self, step: int, count: int, frames: int, *, anywhere: bool = False) -> Picked:
+    def batch(
+        self, step: int, count: int, frames: int, scenes: Scenes = "all", *, anywhere: bool = False
+    ) -> Picked:
         """This process's share of the batch of a step, which is a function of seed and step alone.
 
         Where single frames are from `anywhere` in their clips, each has a number of its own.
         """
         ours = self._share.places(count)
-        if self._fixed:
-            indices = self._in_turn(np.arange(step * count, (step + 1) * count))
-        else:
-            indices = np.random.default_rng((self._seed, step)).integers(0, CLIPS, count, np.int32)
-        indices = indices[ours]
+        indices = self._drawn(step, count, scenes)[ours]
         picked = self.pick("train", indices, frames)
         numbers = None
         if anywhere:
@@ -162,11 +167,32 @@ class SpriteSource:
             moments = self._kept[indices[:, None], np.arange(frames) if numbers is None else numbers]
         return dataclasses.replace(picked, numbers=numbers, moments=moments)
 
-    def _in_turn(self, places: np.ndarray) -> np.ndarray:
-        """The fixed clips at these places of an endless row, in which all are seen once before any is seen again."""
-        rounds, within = np.divmod(places, self._fixed)
-        orders = {n: np.random.default_rng((self._seed, n)).permutation(self._fixed) for n in set(rounds)}
+    def _drawn(self, step: int, count: int, scenes: Scenes) -> np.ndarray:
+        """The clips of a step."""
+        if self._fixed:
+            places = np.arange(step * count, (step + 1) * count)
+            return self._in_turn(places, self._every if scenes == "all" else self._simple)
+        rng = np.random.default_rng((self._seed, step))
+        if scenes == "all":
+            return rng.integers(0, CLIPS, count, np.int32)
+        found = np.empty(0, np.int32)
+        while found.size < count:  # of which one in six or so is simple
+            found = np.append(found, simple("train", rng.integers(0, CLIPS, 8 * count, np.int32)))
+        return found[:count]
+
+    def _in_turn(self, places: np.ndarray, clips: np.ndarray) -> np.ndarray:
+        """The clips at these places of an endless row, in which all are seen once before any is seen again."""
+        rounds, within = np.divmod(places, clips.size)
+        orders = {n: np.random.default_rng((self._seed, n)).permutation(clips) for n in set(rounds)}
         return np.array([orders[n][i] for n, i in zip(rounds, within, strict=True)], np.int32)
+
+    @cached_property
+    def _every(self) -> np.ndarray:
+        return np.arange(self._fixed, dtype=np.int32)
+
+    @cached_property
+    def _simple(self) -> np.ndarray:
+        return simple("train", self._every)
 
     @cached_property
     def _kept(self) -> np.ndarray | None:
@@ -212,8 +238,21 @@ class SpriteSource:
 
 def captions(split: str, indices: np.ndarray) -> list[str]:
     """Captions of these clips of a split, made on the CPU beside whatever the devices do."""
+    return sprites.captions(_facts_of(split, indices))
+
+
+def simple(split: str, indices: np.ndarray) -> np.ndarray:
+    """Those of these clips in which nothing but one object moves, on a straight line, and whose captions say whereto."""
+    facts = _facts_of(split, indices)
+    alone = (facts.count == 1) & (facts.camera == STILL) & (facts.path[:, 0] == STRAIGHT)
+    towards = [sprites.DIRECTIONS[number] for number in facts.direction[:, 0]]
+    said = [words in text for words, text in zip(towards, sprites.captions(facts), strict=True)]
+    return indices[alone & said]
+
+
+def _facts_of(split: str, indices: np.ndarray) -> sprites.Facts:
     with on_cpu():
-        return sprites.captions(jax.device_get(_facts(split, indices)))
+        return jax.device_get(_facts(split, indices))
 
 
 @partial(jax.jit, static_argnums=0)
