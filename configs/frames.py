@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.fixed_clips, config.ema = 8192, 0.998
     config.optimizer.update(learning_rate=1e-3, warmup=50)
     _, composition = config.stages
-    composition.update(steps=4000, batch=4, images_every=2, images=64)
+    composition.update(steps=3400, batch=4, images_every=2, images=64)
     directions = composition.copy_and_resolve_references()
     directions.update(name="directions", steps=800, scenes="simple", lowest_t=900, conditions=("text", "image"))
     directions.dropout.update(all_kept=0.0, few=0.0, each={"text": 0.1, "image": 0.2})

@@ -246,8 +246,8 @@ def simple(split: str, indices: np.ndarray) -> np.ndarray:
     facts = _facts_of(split, indices)
     alone = (facts.count == 1) & (facts.camera == STILL) & (facts.path[:, 0] == STRAIGHT)
     towards = [sprites.DIRECTIONS[number] for number in facts.direction[:, 0]]
-    said = [words in text for words, text in zip(towards, sprites.captions(facts), strict=True)]
-    return indices[alone & said]
+    said = np.array([words in text for words, text in zip(towards, sprites.captions(facts), strict=True)])
+    return indices[np.asarray(alone) & said]
 
 
 def _facts_of(split: str, indices: np.ndarray) -> sprites.Facts:
