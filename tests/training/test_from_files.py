@@ -92,8 +92,8 @@ def test_masks_differ_from_clip_to_clip_and_from_epoch_to_epoch(tmp_path):
         ),
         ({"stages": [{"name": "only", "steps": 1, "batch": 2, "frames": 2}]}, "frames must be 0 or 3"),
         (
-            {"stages": [{"name": "only", "steps": 1, "batch": 2, "scenes": "simple"}]},
-            "scenes is of the sprite world",
+            {"stages": [{"name": "only", "steps": 1, "batch": 2, "image_scenes": "simple"}]},
+            "image_scenes is of the sprite world",
         ),
     ],
 )

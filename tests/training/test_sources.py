@@ -98,6 +98,6 @@ def test_a_stage_of_simple_scenes_sees_no_others_and_sees_all_of_the_fixed_ones(
 
 
 def test_fixed_clips_without_a_simple_scene_are_told():
-    stage = dataclasses.replace(STAGE, scenes="simple")
+    stage = dataclasses.replace(STAGE, image_scenes="simple")
     with pytest.raises(BadInput, match="fixed_clips = 1 holds no simple scene"):
         SpriteSource(ClipShape(frames=2, height=32, width=32, fps=8.0), tokenize, 0, 1).batches(stage, 0, 0)

@@ -174,6 +174,23 @@ def test_no_timestep_below_the_lowest_is_trained_and_the_others_as_before(tmp_pa
     assert abs(means.mean() - expected) < 4 * means.std() / 2000**0.5
 
 
+def test_single_images_are_given_conditions_of_their_own(tmp_path):
+    stage = {"images_every": 2, "images": 4, "image_conditions": ["text"]}
+    run = one_stage(tmp_path, stage)
+    task = task_of(run)
+    parameters, frozen = jax.eval_shape(task.init, jax.random.key(0)), task.frozen()
+
+    def given(count, frames):
+        picked = task.source.pick("train", np.arange(count, dtype=np.int32), frames)
+        whole = jax.eval_shape(
+            lambda p: task.loss(p, frozen, picked, jax.random.key(0), run.stages[0]), parameters
+        )
+        return {name for name in whole.counts if name.startswith("loss_with_")}
+
+    assert given(4, 1) == {"loss_with_text"}
+    assert given(2, 3) == {f"loss_with_{name}" for name in task.composer.conditions}
+
+
 @pytest.mark.slow
 def test_four_clips_can_be_learned_by_heart(tmp_path):
     config = smoke.get_config()

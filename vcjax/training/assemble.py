@@ -121,15 +121,15 @@ def _check_clips_whole(run: Run, mesh: Mesh) -> None:
 def _diffusion(run: Run, composer: Composer, mesh: Mesh, parts: Networks) -> Task:
     known = composer.conditions
     for index, stage in enumerate(run.stages):
-        for name in (*stage.conditions, *stage.dropout.each):
+        for name in (*stage.conditions, *stage.image_conditions, *stage.dropout.each):
             if name not in known:
                 raise BadInput(
                     f"config.stages[{index}] names condition {name!r}, but the model has {', '.join(known)}"
                 )
-        if stage.lowest_t >= composer.schedule.steps:
+        if stage.image_lowest_t >= composer.schedule.steps:
             raise BadInput(
-                f"config.stages[{index}].lowest_t must be below {composer.schedule.steps}, the schedule's steps, "
-                f"not {stage.lowest_t}"
+                f"config.stages[{index}].image_lowest_t must be below {composer.schedule.steps}, the schedule's steps, "
+                f"not {stage.image_lowest_t}"
             )
         if run.fixed_clips and not run.data and stage.frames not in (0, 1, composer.shape.frames):
             raise BadInput(

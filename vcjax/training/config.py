@@ -76,9 +76,11 @@ class Stage:
         images_every: every so many steps the batch is one of single images instead; 0 is never. Those of the sprite world are
             the first frames of clips, or any frame, with its number, where the UNet has `frame_numbers`.
         images: how many of them.
-        scenes: of the sprite world: `all`, or the `simple` ones, in which nothing but one object moves, on a straight line,
-            and whose captions say whereto. What a direction is, is learned from these in minutes, from all of them hardly.
-        lowest_t: timesteps below it are not trained.
+        image_scenes: which of the sprite world they are of: `all`, or the `simple` ones, in which nothing but one object moves,
+            on a straight line, and whose captions say whereto. What a direction is, is learned from these in minutes, from
+            all of them hardly.
+        image_lowest_t: timesteps below it are not trained with them.
+        image_conditions: names of those that are given with them; as `conditions` where empty.
         conditions: names of those that are given; all of the model's where empty.
         dropout: how often they are left out.
         train: what is trained, as beginnings of parameter names such as `unet/` or `stc/motion`; all where empty.
@@ -92,8 +94,9 @@ class Stage:
     accumulate: int = 1
     images_every: int = 0
     images: int = 0
-    scenes: Scenes = "all"
-    lowest_t: int = 0
+    image_scenes: Scenes = "all"
+    image_lowest_t: int = 0
+    image_conditions: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     dropout: Dropout = dataclasses.field(default_factory=Dropout)
     train: tuple[str, ...] = ()
@@ -244,8 +247,8 @@ def _check_stage(where: str, stage: Stage) -> None:
     for name in ("steps", "batch", "accumulate"):
         if getattr(stage, name) < 1:
             raise BadInput(f"{where}.{name} must be at least 1, not {getattr(stage, name)}")
-    if min(stage.frames, stage.images_every, stage.images, stage.lowest_t) < 0:
-        raise BadInput(f"{where}: frames, images_every, images and lowest_t must be 0 or more")
+    if min(stage.frames, stage.images_every, stage.images, stage.image_lowest_t) < 0:
+        raise BadInput(f"{where}: frames, images_every, images and image_lowest_t must be 0 or more")
     if bool(stage.images_every) != bool(stage.images):
         raise BadInput(
             f"{where}: images_every and images belong together: "

@@ -98,9 +98,11 @@ class DiffusionTask:
         clean = self.encode(frozen, example, keys[1])
         count, frames = clean.shape[:2]
         schedule, prediction = self.composer.schedule, self.composer.prediction
-        t, weights = self._timesteps(keys[2], count, stage.lowest_t)
+        images = frames == 1 and stage.images > 0
+        t, weights = self._timesteps(keys[2], count, stage.image_lowest_t if images else 0)
         noise = jax.random.normal(keys[3], clean.shape)
-        names = stage.conditions or tuple(self.composer.conditions)
+        given = (images and stage.image_conditions) or stage.conditions
+        names = given or tuple(self.composer.conditions)
         kept = draw_kept(keys[4], stage.dropout, names, count)
         maps = self.maps(parameters, example, kept, keys[5])
         tokens, mask = self.tokens(parameters, frozen, example, kept, stage.dropout, keys[6])

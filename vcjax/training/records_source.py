@@ -71,10 +71,11 @@ class RecordSource:
     def _loader(self, stage: Stage, begin: int) -> Loader:
         """The batches of the stage that began at step `begin`."""
         names = dict.fromkeys([TEXT, *self._names(stage)])
+        image_names = dict.fromkeys([TEXT, *self._image_names(stage)])
         pictures = TRAINING + IMAGES
         return Loader(
             self._dataset.split(TRAINING, only=names),
-            self._dataset.split(pictures, only=names) if pictures in self._dataset.splits else (),
+            self._dataset.split(pictures, only=image_names) if pictures in self._dataset.splits else (),
             draw=partial(_example, self._conditions),
             mix=Mix(clips=stage.batch, images_every=stage.images_every, images=stage.images),
             seed=int(np.random.SeedSequence((self._run.seed, begin)).generate_state(1)[0]),
@@ -84,6 +85,9 @@ class RecordSource:
     def _names(self, stage: Stage) -> tuple[str, ...]:
         return stage.conditions or tuple(self._conditions)
 
+    def _image_names(self, stage: Stage) -> tuple[str, ...]:
+        return stage.image_conditions or self._names(stage)
+
     def _check_stage(self, where: str, stage: Stage) -> None:
         """Raise BadInput where the data set does not hold what a stage takes, as the model takes it."""
         frames = self._dataset.shape.frames
@@ -91,12 +95,12 @@ class RecordSource:
             raise BadInput(
                 f"{where}.frames must be 0 or {frames}, as in {self._run.data}, not {stage.frames}"
             )
-        if stage.scenes != "all":
+        if stage.image_scenes != "all":
             raise BadInput(
-                f"{where}.scenes is of the sprite world: with config.data it must be all, not {stage.scenes}"
+                f"{where}.image_scenes is of the sprite world: with config.data it must be all, not {stage.image_scenes}"
             )
         stored = self._dataset.conditions
-        for name in self._names(stage):
+        for name in dict.fromkeys([*self._names(stage), *self._image_names(stage)]):
             if name not in stored:
                 raise BadInput(
                     f"{where} takes {name}, but {self._run.data} was prepared without it: "

@@ -136,15 +136,15 @@ class SpriteSource:
     def batches(self, stage: Stage, begin: int, first: int) -> Generator[Picked, None, None]:
         """Batches of the stage that began at step `begin`, from step `first` on, made ahead by a thread."""
 
-        if stage.scenes == "simple" and self._fixed and not self._simple.size:
+        if stage.images and stage.image_scenes == "simple" and self._fixed and not self._simple.size:
             raise BadInput(
                 f"config.fixed_clips = {self._fixed} holds no simple scene: take more, or 0 for all"
             )
 
         def batch(step: int) -> Picked:
             if stage.is_on_images(step - begin):
-                return self.batch(step, stage.images, 1, stage.scenes, anywhere=self._numbered)
-            return self.batch(step, stage.batch, stage.frames or self._shape.frames, stage.scenes)
+                return self.batch(step, stage.images, 1, stage.image_scenes, anywhere=self._numbered)
+            return self.batch(step, stage.batch, stage.frames or self._shape.frames)
 
         return _ahead(batch, first)
 
