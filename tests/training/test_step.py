@@ -1,6 +1,7 @@
 """The step: gradients are right, pieces add up, what is frozen does not move, and four clips can be learned by heart."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -182,10 +183,12 @@ def test_single_images_are_given_conditions_of_their_own(tmp_path):
 
     def given(count, frames):
         picked = task.source.pick("train", np.arange(count, dtype=np.int32), frames)
-        whole = jax.eval_shape(
-            lambda p: task.loss(p, frozen, picked, jax.random.key(0), run.stages[0]), parameters
-        )
-        return {name for name in whole.counts if name.startswith("loss_with_")}
+        loss = partial(task.loss, key=jax.random.key(0), stage=run.stages[0])
+        return {
+            name
+            for name in jax.eval_shape(loss, parameters, frozen, picked).counts
+            if name.startswith("loss_with_")
+        }
 
     assert given(4, 1) == {"loss_with_text"}
     assert given(2, 3) == {f"loss_with_{name}" for name in task.composer.conditions}
