@@ -16,6 +16,7 @@ from vcjax.training.assemble import task_of
 from vcjax.training.config import run_from
 
 SPLITS = {"train": 7, "validation": 2, "train_images": 5}
+ONE = {"name": "only", "steps": 1, "batch": 2}
 MODEL_WITH_MASK = {**MODEL, "conditions": {**MODEL["conditions"], "mask": {}}}
 
 
@@ -90,9 +91,9 @@ def test_masks_differ_from_clip_to_clip_and_from_epoch_to_epoch(tmp_path):
             },
             "takes motion as .*: prepare it for this model",
         ),
-        ({"stages": [{"name": "only", "steps": 1, "batch": 2, "frames": 2}]}, "frames must be 0 or 3"),
+        ({"stages": [{**ONE, "frames": 2}]}, "frames must be 0 or 3"),
         (
-            {"stages": [{"name": "only", "steps": 1, "batch": 2, "image_scenes": "simple"}]},
+            {"stages": [{**ONE, "images_every": 1, "images": 2, "image_scenes": "simple"}]},
             "image_scenes is of the sprite world",
         ),
     ],

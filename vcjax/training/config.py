@@ -254,6 +254,10 @@ def _check_stage(where: str, stage: Stage) -> None:
             f"{where}: images_every and images belong together: "
             f"both 0 or both above, not {stage.images_every} and {stage.images}"
         )
+    if not stage.images and (stage.image_scenes != "all" or stage.image_lowest_t or stage.image_conditions):
+        raise BadInput(
+            f"{where}: image_scenes, image_lowest_t and image_conditions are of single images: set images_every and images too"
+        )
     for name, size in {"batch": stage.batch, "images": stage.images}.items():
         if size % stage.accumulate:
             raise BadInput(
