@@ -7,6 +7,7 @@
     python -m vcjax.training --config=configs/frames.py --config.start=models/words --config.parts=models/words
 
 Those of `tiny` are not of it: directions came, but other conditions lost more than they gained (docs/tiny.md, "What was tried").
+The run told there began its second stage beside single frames of all scenes; as it stands this file was not run to its end.
 A clip of 16 frames tells a network as much of its words as one frame does, and costs as much as 16 frames of other clips, each
 of which is told its number. Only the spatial blocks are trained: convolutions and temporal layers keep what they know.
 """

@@ -13,6 +13,7 @@ from vcjax.training.config import Stage
 from vcjax.training.sources import SpriteSource, simple
 
 FRAMES, COUNT = 4, 6
+SHAPE = ClipShape(frames=FRAMES, height=32, width=32, fps=8.0)
 STAGE = Stage(name="only", steps=2, batch=2, images_every=1, images=COUNT)
 
 
@@ -24,9 +25,7 @@ def source(**options):
     kept = np.arange(16 * FRAMES, dtype=np.float16).reshape(16, FRAMES, 1, 1, 1) + np.zeros(
         (2, 2, 6), np.float16
     )
-    return SpriteSource(
-        ClipShape(frames=FRAMES, height=32, width=32, fps=8.0), tokenize, 0, 16, lambda: kept, **options
-    ), kept
+    return SpriteSource(SHAPE, tokenize, 0, 16, lambda: kept, **options), kept
 
 
 def first_batch(source):
@@ -86,10 +85,9 @@ def test_simple_scenes_are_those_in_which_one_object_moves_straight_and_the_capt
 
 @pytest.mark.parametrize("fixed", [0, 64])
 def test_a_stage_of_simple_scenes_sees_no_others_and_sees_all_of_the_fixed_ones(fixed):
-    seen = SpriteSource(ClipShape(frames=2, height=32, width=32, fps=8.0), tokenize, 0, fixed)
+    seen, again = (SpriteSource(SHAPE, tokenize, 0, fixed) for _ in range(2))
     drawn = np.concatenate([seen.batch(step, 8, 2, "simple").indices for step in range(6)])
     assert np.isin(drawn, simple("train", drawn)).all()
-    again = SpriteSource(ClipShape(frames=2, height=32, width=32, fps=8.0), tokenize, 0, fixed)
     np.testing.assert_array_equal(again.batch(5, 8, 2, "simple").indices, drawn[40:])
     if fixed:
         np.testing.assert_array_equal(np.unique(drawn), simple("train", np.arange(fixed, dtype=np.int32)))
@@ -100,4 +98,4 @@ def test_a_stage_of_simple_scenes_sees_no_others_and_sees_all_of_the_fixed_ones(
 def test_fixed_clips_without_a_simple_scene_are_told():
     stage = dataclasses.replace(STAGE, image_scenes="simple")
     with pytest.raises(BadInput, match="fixed_clips = 1 holds no simple scene"):
-        SpriteSource(ClipShape(frames=2, height=32, width=32, fps=8.0), tokenize, 0, 1).batches(stage, 0, 0)
+        SpriteSource(SHAPE, tokenize, 0, 1).batches(stage, 0, 0)

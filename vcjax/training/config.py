@@ -1,7 +1,7 @@
 """A training run as typed values, read at the edge from an ml_collections file (`configs/`)."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from ml_collections import ConfigDict
@@ -101,6 +101,10 @@ class Stage:
     dropout: Dropout = dataclasses.field(default_factory=Dropout)
     train: tuple[str, ...] = ()
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+
+    def given(self, known: Iterable[str], *, images: bool = False) -> tuple[str, ...]:
+        """Names of the conditions that are given with clips or with single images, of those that the model knows."""
+        return (images and self.image_conditions) or self.conditions or tuple(known)
 
     def is_on_images(self, step: int) -> bool:
         """Whether the batch of a step of this stage (its first is 0) is one of single images."""

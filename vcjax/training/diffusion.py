@@ -101,8 +101,7 @@ class DiffusionTask:
         images = frames == 1 and stage.images > 0
         t, weights = self._timesteps(keys[2], count, stage.image_lowest_t if images else 0)
         noise = jax.random.normal(keys[3], clean.shape)
-        given = (images and stage.image_conditions) or stage.conditions
-        names = given or tuple(self.composer.conditions)
+        names = stage.given(self.composer.conditions, images=images)
         kept = draw_kept(keys[4], stage.dropout, names, count)
         maps = self.maps(parameters, example, kept, keys[5])
         tokens, mask = self.tokens(parameters, frozen, example, kept, stage.dropout, keys[6])

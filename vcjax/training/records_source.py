@@ -70,8 +70,9 @@ class RecordSource:
 
     def _loader(self, stage: Stage, begin: int) -> Loader:
         """The batches of the stage that began at step `begin`."""
-        names = dict.fromkeys([TEXT, *self._names(stage)])
-        image_names = dict.fromkeys([TEXT, *self._image_names(stage)])
+        names, image_names = (
+            dict.fromkeys([TEXT, *stage.given(self._conditions, images=images)]) for images in (False, True)
+        )
         pictures = TRAINING + IMAGES
         return Loader(
             self._dataset.split(TRAINING, only=names),
@@ -81,12 +82,6 @@ class RecordSource:
             seed=int(np.random.SeedSequence((self._run.seed, begin)).generate_state(1)[0]),
             share=self._share,
         )
-
-    def _names(self, stage: Stage) -> tuple[str, ...]:
-        return stage.conditions or tuple(self._conditions)
-
-    def _image_names(self, stage: Stage) -> tuple[str, ...]:
-        return stage.image_conditions or self._names(stage)
 
     def _check_stage(self, where: str, stage: Stage) -> None:
         """Raise BadInput where the data set does not hold what a stage takes, as the model takes it."""
@@ -100,7 +95,7 @@ class RecordSource:
                 f"{where}.image_scenes is of the sprite world: with config.data it must be all, not {stage.image_scenes}"
             )
         stored = self._dataset.conditions
-        for name in dict.fromkeys([*self._names(stage), *self._image_names(stage)]):
+        for name in (*stage.given(self._conditions), *stage.image_conditions):
             if name not in stored:
                 raise BadInput(
                     f"{where} takes {name}, but {self._run.data} was prepared without it: "
