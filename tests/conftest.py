@@ -1,8 +1,8 @@
 """What all tests share: where compiled programs are kept, small networks, and footage that is not in the repository."""
 
+import functools
 import os
 import shutil
-from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -84,8 +84,13 @@ def random_variables(module, *inputs, seed=0):
 
 def run(module, variables, *inputs, **options):
     """Apply a module, compiled as one program. Inputs that are tuples, and options, are static."""
-    apply, *arrays = _with_static(lambda *x: partial(module.apply, **options)(*x), (variables, *inputs))
-    return jax.jit(apply)(*arrays)
+    static = tuple(i for i, x in enumerate(inputs, start=1) if isinstance(x, tuple))
+    return _compiled(module, static, **options)(variables, *inputs)
+
+
+@functools.cache
+def _compiled(module, static, **options):
+    return jax.jit(functools.partial(module.apply, **options), static_argnums=static)
 
 
 def _with_static(function, inputs):

@@ -16,7 +16,7 @@ import numpy as np
 import vcjax
 from configs import sprites
 from tests.parallel.tasks import Blocks, small_run, task_for
-from tests.training.runs import MODEL, small_parts
+from tests.training.runs import TWO_LEVELS, small_parts
 from vcjax.models.layout import Layout
 from vcjax.parallel.mesh import AXES, MeshShape, make_mesh
 from vcjax.parallel.rules import RULES, partition
@@ -122,7 +122,12 @@ def sampling():
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        model = {**MODEL, "clip": {**MODEL["clip"], "frames": 4}, "schedule": {}, "prediction": "epsilon"}
+        model = {
+            **TWO_LEVELS,
+            "clip": {**TWO_LEVELS["clip"], "frames": 4},
+            "schedule": {},
+            "prediction": "epsilon",
+        }
         parts = small_parts(Path(folder) / "parts", model)
         given = {"text": "a red circle", "depth": np.random.default_rng(0).random((4, 16, 16, 1), np.float32)}
         seeds = [3, 4]

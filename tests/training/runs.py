@@ -19,9 +19,9 @@ MODEL = {
     "networks": {
         "unet": {
             "width": 16,
-            "multipliers": [1, 2],
+            "multipliers": [1],
             "blocks": 1,
-            "attention_levels": [1],
+            "attention_levels": [],
             "head_size": 8,
             "entry_heads": 2,
             "latent_channels": 4,
@@ -39,6 +39,12 @@ MODEL = {
     "clip": {"frames": 3, "height": 16, "width": 16, "fps": 8.0},
     "defaults": {"steps": 5, "guidance": 2.0},
 }
+LEVELS = {
+    **MODEL["networks"]["unet"],
+    "multipliers": [1, 2],
+    "attention_levels": [1],
+}  # compiles in twice the time
+TWO_LEVELS = {**MODEL, "networks": {**MODEL["networks"], "unet": LEVELS}}
 
 
 def small_parts(folder, model=MODEL):

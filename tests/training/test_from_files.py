@@ -9,7 +9,7 @@ import pytest
 from tests.data.datasets import make_dataset
 from tests.training.runs import MODEL, same, table
 from tests.training.test_loop import last_state, lines
-from tests.training.test_resume import SMALLEST, finish, start, told, wait_for
+from tests.training.test_resume import finish, start, told, wait_for
 from vcjax.data.records import Prepared
 from vcjax.errors import BadInput
 from vcjax.training.assemble import task_of
@@ -116,7 +116,7 @@ def test_images_that_are_not_there_and_missing_shards_are_told(tmp_path):
 @pytest.mark.slow
 def test_killed_and_run_again_it_is_the_run_undisturbed(tmp_path):
     stages = [{"name": "only", "steps": 8, "batch": 2, "images_every": 4, "images": 4}]
-    model = {**SMALLEST, "conditions": MODEL_WITH_MASK["conditions"]}
+    model = MODEL_WITH_MASK
     configuration = from_files(tmp_path, stages=stages, save_every=3, model=model)
 
     def config(name, **changes):

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.runs import MODEL, same, table
+from tests.training.runs import same, table
 from tests.training.test_loop import last_state, lines
 from vcjax.training.assemble import task_of
 from vcjax.training.config import run_from
 
 ROOT = Path(__file__).resolve().parents[2]
-UNET = {**MODEL["networks"]["unet"], "multipliers": [1], "attention_levels": []}  # compiles in half the time
-SMALLEST = {**MODEL, "networks": {**MODEL["networks"], "unet": UNET}}
 PATIENCE = 600  # seconds: a loaded machine compiles slowly
 
 
@@ -76,7 +74,7 @@ def test_killed_again_and_again_it_ends_as_the_run_undisturbed(tmp_path):
         {"name": "first", "steps": 6, "batch": 2, "images_every": 3, "images": 4, "conditions": ["text"]},
         {"name": "second", "steps": 8, "batch": 2},
     ]
-    configuration = table(tmp_path, model=SMALLEST, stages=stages, save_every=4)
+    configuration = table(tmp_path, stages=stages, save_every=4)
 
     def config(name):
         path = tmp_path / f"{name}.json"
