@@ -85,7 +85,7 @@ def test_temporal_layers_run_on_one_frame_unless_they_are_skipped():
     np.testing.assert_allclose(zeroed, still, atol=1e-5)
 
 
-@pytest.mark.parametrize(("frames", "height", "width"), [(1, 8, 8), (3, 6, 10), (16, 2, 4)])
+@pytest.mark.parametrize(("frames", "height", "width"), [(3, 6, 10), (16, 2, 4)])
 def test_any_size_that_the_levels_divide_and_any_number_of_frames(frames, height, width):
     unet = small_unet()
     inputs = unet_inputs(jax.random.key(1), batch=2, frames=frames, height=height, width=width)

@@ -134,5 +134,5 @@ def ready(run, clips, frames):
     """The task of a run that needs nothing frozen, its first state, its step, and a batch of so many clips."""
     task = task_of(run)
     planned = plan(run, task)
-    state = planned.begin(task.init(jax.random.key(0)), 0)
+    state = planned.begin(task.init(jax.random.key(0, impl="unsafe_rbg")), 0)
     return task, state, make_step(task, planned, 0), task._source.batch(0, clips, frames)

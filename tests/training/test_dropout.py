@@ -9,6 +9,7 @@ from tests.training.runs import one_stage
 from vcjax.training.assemble import task_of
 from vcjax.training.config import Dropout
 from vcjax.training.dropout import draw_kept
+from vcjax.weights.networks import random_parameters
 
 DRAWS = 10_000
 NAMES = ("text", "depth", "motion")
@@ -57,10 +58,7 @@ def conditioned(tmp_path_factory):
     """A small diffusion task with random parameters, its frozen parts, and one example of two clips."""
     tmp_path = tmp_path_factory.mktemp("dropout")
     task = task_of(one_stage(tmp_path))
-    key = jax.random.key(3, impl="unsafe_rbg")
-    parameters = jax.tree.map(
-        lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), task.init(key)
-    )
+    parameters = random_parameters(jax.eval_shape(task.init, jax.random.key(0)), 3)
     picked = task.source.batch(0, 2, 3)
     return task, parameters, task.frozen(), jax.jit(task.source.example)(picked, jax.random.key(0))
 
