@@ -200,9 +200,10 @@ def test_a_signal_while_the_last_checkpoint_is_written_is_heard(tmp_path, monkey
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A small diffusion run of one step."""
+    """A small diffusion run of one step, with one map."""
     tmp_path = tmp_path_factory.mktemp("trained")
-    run = run_from(table(tmp_path, stages=[{"name": "all", "steps": 1, "batch": 2}]))
+    model = {**MODEL, "conditions": {"text": {}, "style": {"width": 16}, "depth": {}}}
+    run = run_from(table(tmp_path, model=model, stages=[{"name": "all", "steps": 1, "batch": 2}]))
     task = task_of(run)
     assert train(run, task) == 1
     return tmp_path, run, task
@@ -240,8 +241,7 @@ def test_a_model_of_another_kind_is_not_renewed(trained, tmp_path, changes, name
 
 def test_samples_are_made_of_maps_of_another_size_than_the_clip(tmp_path):
     """The released model's depth is half as large again as its clips."""
-    conditions = {**MODEL["conditions"], "depth": {"scale": 1.5}}
-    run = run_from(table(tmp_path, model={**MODEL, "conditions": conditions}))
+    run = run_from(table(tmp_path, model={**MODEL, "conditions": {"text": {}, "depth": {"scale": 1.5}}}))
     task = task_of(run)
     parameters = random_parameters(jax.eval_shape(task.init, jax.random.key(0)), 0)
     (clip,) = task.samples(parameters, task.frozen()).values()
