@@ -58,6 +58,7 @@ def test_what_devices_share_counts_once():
     assert counted(product, (8, 3)) == 4 * counted(lambda x: x @ x.T, (2, 3))
 
 
+@pytest.mark.slow
 def test_a_forward_pass_of_the_released_unet():
     """4.89 TFLOP at 16x32x32 latents with 77 tokens, counted in PyTorch for the original.
 

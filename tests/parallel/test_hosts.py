@@ -111,6 +111,7 @@ def test_two_processes_learn_what_one_does(tmp_path, alone):
     assert close(losses(tmp_path, "two"), alone)
 
 
+@pytest.mark.slow
 def test_parts_of_a_host_need_not_lie_together(tmp_path, alone):
     """The torus of a TPU slice deals them so; here an environment variable does."""
     processes = start_two(
@@ -130,7 +131,8 @@ def test_a_checkpoint_goes_from_any_mesh_to_any_other(tmp_path, alone):
     assert close(losses(tmp_path, "moved"), alone)
 
 
-@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_host_ends_the_other_and_both_go_on(tmp_path, alone, killed):
     path = configuration(tmp_path, "killed")
     processes = start_two(path)

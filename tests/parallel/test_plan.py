@@ -193,6 +193,7 @@ def test_operations_of_the_sampler_agree_with_a_count_by_hand(tmp_path):
     assert kinds["latents"].shape == (2, 16, 8, 8, 8)
 
 
+@pytest.mark.slow
 def test_operations_of_a_step_agree_with_a_count_by_hand(tmp_path):
     """At the sizes of the built-in model; what is left is drawing and resizing clips."""
     model = model_table("tiny")

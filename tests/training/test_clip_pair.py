@@ -10,6 +10,7 @@ from vcjax.training.assemble import task_of
 STEPS = 200
 
 
+@pytest.mark.slow
 def test_pictures_find_their_captions_and_words_stay_apart_that_no_picture_shows(tmp_path):
     networks = {**MODEL["networks"], "pair": {"features": 16}}
     stage = {"batch": 8, "frames": 1, "optimizer": {"learning_rate": 1e-2, "warmup": 10}}

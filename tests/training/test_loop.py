@@ -200,9 +200,9 @@ def test_a_signal_while_the_last_checkpoint_is_written_is_heard(tmp_path, monkey
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A small diffusion run of one step, with one map."""
+    """A small diffusion run of one step, with one map of another size than the clip (as the released model's depth)."""
     tmp_path = tmp_path_factory.mktemp("trained")
-    model = {**MODEL, "conditions": {"text": {}, "style": {"width": 16}, "depth": {}}}
+    model = {**MODEL, "conditions": {"text": {}, "style": {"width": 16}, "depth": {"scale": 1.5}}}
     run = run_from(table(tmp_path, model=model, stages=[{"name": "all", "steps": 1, "batch": 2}]))
     task = task_of(run)
     assert train(run, task) == 1
@@ -239,10 +239,8 @@ def test_a_model_of_another_kind_is_not_renewed(trained, tmp_path, changes, name
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
 
-def test_samples_are_made_of_maps_of_another_size_than_the_clip(tmp_path):
-    """The released model's depth is half as large again as its clips."""
-    run = run_from(table(tmp_path, model={**MODEL, "conditions": {"text": {}, "depth": {"scale": 1.5}}}))
-    task = task_of(run)
+def test_samples_are_made_of_maps_of_another_size_than_the_clip(trained):
+    _, _, task = trained
     parameters = random_parameters(jax.eval_shape(task.init, jax.random.key(0)), 0)
     (clip,) = task.samples(parameters, task.frozen()).values()
     assert clip.frames.shape[0] == 3

@@ -35,6 +35,7 @@ def first_batch(source):
     return picked
 
 
+@pytest.mark.slow
 def test_a_single_frame_is_that_of_its_number_beside_the_first_of_its_clip():
     frames, kept = source(numbered=True)
     picked = first_batch(frames)
