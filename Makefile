@@ -14,8 +14,8 @@ demo: $(VENV)/.installed
 gallery: $(VENV)/.installed
 	$(BIN)/python -m vcjax.demo --out docs/gallery --form webp
 
-# These tests compile much and run little, so LLVM optimises less: a third fewer minutes. The slow ones and parity run the programs
-# that people run.
+# These tests compile much and run little, so LLVM optimises less, which saves a third of compiling. The slow ones and parity run
+# the programs that people run.
 test: $(VENV)/.installed-test check
 	XLA_FLAGS="$(XLA_FLAGS) --xla_backend_optimization_level=1" $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity" --durations=5
 

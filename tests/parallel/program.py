@@ -122,12 +122,8 @@ def sampling():
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        model = {
-            **TWO_LEVELS,
-            "clip": {**TWO_LEVELS["clip"], "frames": 4},
-            "schedule": {},
-            "prediction": "epsilon",
-        }
+        clip = TWO_LEVELS["clip"] | {"frames": 4}
+        model = TWO_LEVELS | {"clip": clip, "schedule": {}, "prediction": "epsilon"}
         parts = small_parts(Path(folder) / "parts", model)
         given = {"text": "a red circle", "depth": np.random.default_rng(0).random((4, 16, 16, 1), np.float32)}
         seeds = [3, 4]

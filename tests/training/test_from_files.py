@@ -116,8 +116,7 @@ def test_images_that_are_not_there_and_missing_shards_are_told(tmp_path):
 @pytest.mark.slow
 def test_killed_and_run_again_it_is_the_run_undisturbed(tmp_path):
     stages = [{"name": "only", "steps": 8, "batch": 2, "images_every": 4, "images": 4}]
-    model = MODEL_WITH_MASK
-    configuration = from_files(tmp_path, stages=stages, save_every=3, model=model)
+    configuration = from_files(tmp_path, stages=stages, save_every=3)
 
     def config(name, **changes):
         path = tmp_path / f"{name}.json"
