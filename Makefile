@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 
 # The pictures of the README.
 gallery: $(VENV)/.installed
-	$(BIN)/python -m vcjax.demo --out docs/gallery --form webp
+	$(BIN)/python -m vcjax.demo --out docs/gallery --format webp
 
 # These tests compile much and run little, so LLVM optimises less, which saves a third of compiling. The slow ones and parity run
 # the programs that people run.

@@ -1,1 +1,1 @@
-"""Scripts that print a table of measured figures; run one as `python -m benchmarks.NAME`."""
+"""Benchmarks: each script prints a table of measurements; run one as `python -m benchmarks.NAME`."""

@@ -1,21 +1,22 @@
-"""What a thing that was left out in training was worth: models of the same recipe side by side on the scoreboard.
+"""Ablations: condition fidelity of models trained with the same recipe, each with one part left out.
 
     python -m benchmarks.ablations runs/whole runs/no_stc_temporal runs/no_stage_one
 
-takes runs (the last checkpoint's averaged parameters) or model folders, makes the videos of text, motion, and both, on the
-first clips of the sprite world's test split with the same seeds, and prints means with bootstrap intervals; *none* and *truth*
-are the first's. Videos are kept in `--out`, so that a run that is stopped goes on.
+Takes runs (the EMA parameters of the last checkpoint) or model folders. Generates videos from text, motion,
+and both for the first clips of the sprite world's test split, with the same seeds for all models, and prints
+means with bootstrap intervals; *baseline* and *reference* are those of the first model. Videos are stored in
+`--out`, so an interrupted run resumes.
 """
 
 import argparse
 from pathlib import Path
 
 import vcjax
-from vcjax.evaluation.board import Protocol
+from vcjax.composer.loading import fingerprint
+from vcjax.evaluation.cases import CASES, UNCONDITIONAL
+from vcjax.evaluation.evaluator import EvalProtocol
 from vcjax.evaluation.report import markdown
-from vcjax.evaluation.scoreboard import Scoreboard
-from vcjax.evaluation.settings import NOTHING, SETTINGS
-from vcjax.loading import fingerprint
+from vcjax.evaluation.sprite_evaluator import SpriteEvaluator
 from vcjax.training.export import export
 from vcjax.weights.folder import CONFIG
 
@@ -23,7 +24,7 @@ SCORED = ("text", "motion", "text + motion")
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table with a row for each case and metric and a column for each model."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -35,32 +36,32 @@ def main() -> None:
     options = parser.parse_args()
     if len({model.name for model in options.models}) < len(options.models):
         parser.error("models must have different names")
-    boards = {model.name: board_of(model, options) for model in options.models}
-    for board in boards.values():
-        for name in (NOTHING, *SCORED):
-            board.make(SETTINGS[name])
+    evaluators = {model.name: make_evaluator(model, options) for model in options.models}
+    for evaluator in evaluators.values():
+        for name in (UNCONDITIONAL, *SCORED):
+            evaluator.generate(CASES[name])
     rows = []
     for name in SCORED:
-        scores = [board.scores(SETTINGS[name]) for board in boards.values()]
-        for measure, row in scores[0].items():
+        scores = [evaluator.scores(CASES[name]) for evaluator in evaluators.values()]
+        for metric, row in scores[0].items():
             cells = [
-                f"{s[measure]['value']:.3g} ({s[measure]['low']:.3g} to {s[measure]['high']:.3g})"
+                f"{s[metric]['value']:.3g} ({s[metric]['low']:.3g} to {s[metric]['high']:.3g})"
                 for s in scores
             ]
-            rows.append([name, measure, *cells, f"{row['none']:.3g}", f"{row['truth']:.3g}"])
-    print(markdown(("setting", "measure", *boards, "none", "truth"), rows))
+            rows.append([name, metric, *cells, f"{row['baseline']:.3g}", f"{row['reference']:.3g}"])
+    print(markdown(("case", "metric", *evaluators, "baseline", "reference"), rows))
 
 
-def board_of(model: Path, options: argparse.Namespace) -> Scoreboard:
-    """The scoreboard of a model folder, or of a run, which is exported first."""
+def make_evaluator(model: Path, options: argparse.Namespace) -> SpriteEvaluator:
+    """Return the evaluator of a model folder, or of a run, which is exported first."""
     out = options.out / model.name
     if not (model / CONFIG).exists():
         export(model, out / "model")
         model = out / "model"
-    protocol = Protocol(
+    protocol = EvalProtocol(
         model=fingerprint(model), clips=options.clips, steps=options.steps, guidance=options.guidance
     )
-    return Scoreboard(vcjax.load(model), protocol, out)
+    return SpriteEvaluator(vcjax.load(model), protocol, out)
 
 
 if __name__ == "__main__":

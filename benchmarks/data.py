@@ -1,12 +1,12 @@
-"""What data costs: decoding, motion vectors, the stages of preparation, the loader and its memory; all with `tiny`.
+"""Throughput of the data pipeline with `tiny`: decoding, motion vectors, preparation by stage, the loader.
 
-    python -m benchmarks.data                       # videos and records are made of the sprite world first
-    python -m benchmarks.data --footage FOLDER      # decode the .mp4 files of this folder instead
+    python -m benchmarks.data                       # with generated videos of the sprite world
+    python -m benchmarks.data --videos FOLDER       # with the .mp4 files of a folder
 
-Clips a second are of 16 frames at 8 a second, each stage by itself in one process. The plain loop is what one writes with
-PyAV alone: decode, take every so many frames as RGB, re-encode them as MPEG-4 Part 2, decode again with the vectors
-exported; it and ours take turns. The loader's wait is the share of a training step (stage two of
-`configs/sprites.py`) in which the step's next batch was not there yet.
+Throughput is in clips/s of 16 frames at 8 frames/s, each stage by itself in one process. The PyAV baseline is
+a plain loop: decode, take every nth frame as RGB, re-encode as MPEG-4 Part 2, and decode again with exported
+motion vectors; its runs alternate with ours. The data wait is the share of a training step (stage two of
+`configs/sprites.py`) that waits for the next batch.
 """
 
 import argparse
@@ -30,17 +30,20 @@ from av.video.frame import PictureType
 
 import vcjax
 from benchmarks.train import configured
-from vcjax.composer import Composer
+from vcjax.composer.compiled import encode_frames
+from vcjax.composer.composer import Composer
 from vcjax.data import sprites
-from vcjax.data.footage import Sample
+from vcjax.data.features import FeatureExtractor
+from vcjax.data.loader import LoaderConfig
 from vcjax.data.prepare import Job, prepare
-from vcjax.data.records import RecordForm
+from vcjax.data.records import RecordCodec
 from vcjax.data.scenes import find_scenes
 from vcjax.data.sprite_clips import SpriteClips
-from vcjax.data.workshop import Workshop, posterior
-from vcjax.training.assemble import task_of
+from vcjax.data.videos import Sample
+from vcjax.planning.compile import without_fixed_clips
+from vcjax.training.build import build_task
 from vcjax.training.config import Run
-from vcjax.training.plan import plan
+from vcjax.training.setup import set_up
 from vcjax.training.state import TrainState
 from vcjax.training.step import make_step
 from vcjax.video.clip import Clip
@@ -48,28 +51,28 @@ from vcjax.video.motion import BIT_RATE, GOP, codec_motion
 from vcjax.video.read import read
 
 FPS, FRAMES = 8, 16  # of a clip
-VIDEOS, SIDE, RATE = 6, 320, 24  # of the sprite world: how many, pixels a side, frames a second
-RECORDS = 128  # in the data set, which is read again and again
-TURNS = 5  # of which the fastest counts: the machine may be shared
-BATCHES = 12  # that the loader is timed over
-STEPS = 5  # of training
-FROM, TO = 2_000, 10_000  # records between which memory is looked at,
-WINDOW = 500  # as the mean over so many before: batches come and go
+VIDEOS, SIDE, RATE = 6, 320, 24  # videos of the sprite world: number, size in pixels, frames/s
+RECORDS = 128  # records in the data set, which the loader repeats
+TURNS = 5  # runs of each measurement; the fastest counts, since the machine may be shared
+BATCHES = 12  # batches that the loader is timed over
+STEPS = 5  # training steps
+FROM, TO = 2_000, 10_000  # numbers of records between which memory growth is measured
+WINDOW = 500  # records over which resident memory is averaged
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run all benchmarks and print their tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--footage", type=Path, help="folder of .mp4 files [default: made of the sprite world]"
+        "--videos", type=Path, help="folder of .mp4 files [default: generated videos of the sprite world]"
     )
     options = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory() as name:
-        videos = sorted(options.footage.glob("*.mp4")) if options.footage else made_videos(Path(name))
-        print("| what | clips a second |\n| --- | --- |")
+        videos = sorted(options.videos.glob("*.mp4")) if options.videos else sprite_videos(Path(name))
+        print("| stage | clips/s |\n| --- | --- |")
         extraction(videos)
         composer = vcjax.load("tiny")
         preparation(composer, videos)
@@ -77,7 +80,7 @@ def main() -> None:
         began = time.perf_counter()
         prepare(Job(source=SpriteClips(train=RECORDS, validation=0)), data)
         row(
-            f"preparation of {RECORDS} sprite clips, start and end of Beam in it",
+            f"preparation of {RECORDS} sprite clips, with Beam's startup",
             RECORDS,
             time.perf_counter() - began,
         )
@@ -86,13 +89,13 @@ def main() -> None:
         waiting(data)
 
 
-def row(what: str, clips: int, seconds: float) -> None:
+def row(stage: str, clips: int, seconds: float) -> None:
     """Print a row of the table."""
-    print(f"| {what} | {clips / seconds:.1f} |", flush=True)
+    print(f"| {stage} | {clips / seconds:.1f} |", flush=True)
 
 
 def timed(calls: list[Callable[[], Any]], clock: Callable[[], float] = time.perf_counter) -> list[float]:
-    """Seconds of each call, the fastest of several turns."""
+    """Return the seconds of each call, the fastest of several interleaved runs."""
     turns = [[_seconds(call, clock) for call in calls] for _ in range(TURNS)]
     return np.min(turns, axis=0).tolist()
 
@@ -103,8 +106,8 @@ def _seconds(call: Callable[[], Any], clock: Callable[[], float] = time.perf_cou
     return clock() - began
 
 
-def made_videos(folder: Path) -> list[Path]:
-    """Videos of the sprite world, two seconds each."""
+def sprite_videos(folder: Path) -> list[Path]:
+    """Write videos of the sprite world, two seconds each."""
     count = FRAMES * RATE // FPS
     paths = [folder / f"{n}.mp4" for n in range(VIDEOS)]
     for n, path in enumerate(paths):
@@ -114,7 +117,7 @@ def made_videos(folder: Path) -> list[Path]:
 
 
 def extraction(videos: list[Path]) -> None:
-    """Decoding, and motion vectors, ours and by the plain loop."""
+    """Benchmark decoding and motion vectors, against a PyAV baseline."""
 
     def decode(path: Path) -> Clip:
         return read(path, fps=FPS, count=FRAMES)
@@ -127,14 +130,14 @@ def extraction(videos: list[Path]) -> None:
     )
     row("decoding", len(videos), seconds[0])
     row("decoding with motion vectors", len(videos), seconds[1])
-    row("the same by a plain PyAV loop", len(videos), seconds[2])
+    row("decoding with motion vectors, PyAV baseline", len(videos), seconds[2])
     both = [timed([partial(f, path) for f in (vectors, plain_vectors)], time.process_time) for path in videos]
     ours, plain = np.sum(both, axis=0)
-    print(f"| ours over the plain loop, times as fast in CPU seconds | {plain / ours:.2f} |", flush=True)
+    print(f"| speedup over the PyAV baseline, CPU time | {plain / ours:.2f} |", flush=True)
 
 
 def plain_vectors(path: Path) -> tuple[list[Any], list[Any]]:
-    """A clip's frames and motion vectors, by a loop over frames in PyAV."""
+    """Return a clip's frames and motion vectors, by a loop over frames in PyAV."""
     decoder: Any = av.CodecContext.create("mpeg4", "r")
     decoder.flags2 |= Flags2.export_mvs
     encoder: Any = av.CodecContext.create("mpeg4", "w")
@@ -167,71 +170,74 @@ def plain_vectors(path: Path) -> tuple[list[Any], list[Any]]:
 
 
 def preparation(composer: Composer, videos: list[Path]) -> None:
-    """The stages of preparation, each by itself, of the first clip of each video."""
+    """Benchmark each stage of preparation on the first clip of each video."""
     shape = composer.shape
-    able = [name for name, c in composer.conditions.items() if not c.lacks(composer.functions)]
-    workshop = Workshop(composer, able)
+    supported = [
+        name for name, c in composer.conditions.items() if not c.missing_networks(composer.functions)
+    ]
+    extractor = FeatureExtractor(composer, supported)
     samples = [Sample(p.name, read(p, fps=shape.fps, count=shape.frames), "a red circle") for p in videos]
     stages: dict[str, Callable[[Sample], Any]] = {
         "latents": lambda sample: latents(composer, sample),
         **{
-            name: lambda sample, c=composer.conditions[name]: c.material(
+            name: lambda sample, c=composer.conditions[name]: c.stored_features(
                 sample.clip, sample.caption, shape, composer.functions
             )
-            for name in able
+            for name in supported
         },
-        "record of all these": workshop.record,
+        "full record": extractor.record,
     }
-    records = [workshop.record(sample) for sample in samples]  # what is compiled, is compiled here
+    records = [extractor.record(sample) for sample in samples]  # compiles the networks
     seconds = timed([partial(find_scenes, path, cuts=True) for path in videos])
-    row("preparation: looking for cuts", len(videos), sum(seconds))
+    row("preparation: scene detection", len(videos), sum(seconds))
     for name, stage in stages.items():
         stage(samples[0])
         calls = [partial(stage, sample) for sample in samples]
         row(f"preparation: {name}", len(samples), sum(timed(calls)))
-    decoded = [workshop.form.decode(record) for record in records]
-    storing(workshop.form, decoded)
+    decoded = [extractor.codec.decode(record) for record in records]
+    serialisation(extractor.codec, decoded)
 
 
 def latents(composer: Composer, sample: Sample) -> Any:
-    """The posterior of a clip's latents."""
+    """Compute the posterior of a clip's latents."""
     from vcjax.video.resize import resize_crop
 
     frames = resize_crop(sample.clip.frames, composer.shape.height, composer.shape.width, rule="latent")
     return jax.block_until_ready(
-        posterior(composer.networks.autoencoder, composer.parameters("autoencoder"), frames)
+        encode_frames(composer.networks.autoencoder, composer.parameters("autoencoder"), frames)
     )
 
 
-def storing(form: RecordForm, records: list[dict[str, Any]]) -> None:
-    """A record to bytes."""
-    row("preparation: storing", len(records), sum(timed([partial(form.encode, r) for r in records])))
+def serialisation(codec: RecordCodec, records: list[dict[str, Any]]) -> None:
+    """Benchmark the serialisation of records."""
+    row("preparation: serialisation", len(records), sum(timed([partial(codec.encode, r) for r in records])))
 
 
 def run_from_files(data: Path, workers: int = 0) -> Run:
-    """Stage two of the sprites' recipe, from files."""
-    return dataclasses.replace(configured("tiny", ()), data=str(data), fixed_clips=0, workers=workers)
+    """Return stage two of the sprites' recipe with a data set from files."""
+    run = without_fixed_clips(configured("tiny", ()))
+    return dataclasses.replace(run, data=str(data), loader=LoaderConfig(workers=workers))
 
 
 def loading(data: Path) -> None:
-    """Batches of the loader, by threads and by processes."""
+    """Benchmark the loader with threads and with worker processes."""
     for workers in (0, 2):
         run = run_from_files(data, workers)
-        with closing(task_of(run).batches(run.stages[0], 0, 0)) as batches:
-            next(batches)  # by then the workers have started
+        with closing(build_task(run).batches(run.stages[0], 0, 0)) as batches:
+            next(batches)  # waits for the workers to start
             seconds = _seconds(lambda: [next(batches) for _ in range(BATCHES)])
         row(
-            f"loader, {f'{workers} processes' if workers else 'threads'}",
-            BATCHES * run.stages[0].batch,
+            f"loader, {f'{workers} worker processes' if workers else 'threads'}",
+            BATCHES * run.stages[0].batch_size,
             seconds,
         )
 
 
 def memory(data: Path) -> None:
-    """Resident memory as thousands of records go by."""
+    """Measure the growth of resident memory over thousands of records."""
     run = run_from_files(data)
-    size, resident = run.stages[0].batch, []
-    with closing(task_of(run).batches(run.stages[0], 0, 0)) as batches:
+    size, resident = run.stages[0].batch_size, []
+    with closing(build_task(run).batches(run.stages[0], 0, 0)) as batches:
         for _ in range(TO // size):
             next(batches)
             resident.append(resident_bytes())
@@ -243,31 +249,32 @@ def memory(data: Path) -> None:
 
 
 def resident_bytes() -> int:
-    """Of this process (Linux)."""
+    """Return the resident memory of this process in bytes (Linux only)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def waiting(data: Path) -> None:
-    """The share of a training step that is waited for data."""
+    """Measure the share of a training step that waits for data."""
     run = run_from_files(data)
-    task: Any = task_of(run)
-    planned, stage = plan(run, task), run.stages[0]
+    task: Any = build_task(run)
+    setup, stage = set_up(run, task), run.stages[0]
     parameters = task.init(jax.random.key(0, impl="unsafe_rbg"))
-    state, frozen = TrainState.begin(parameters, planned.transforms[0], 0), task.frozen()
-    step = make_step(task, planned, 0)
+    state, frozen = TrainState.create(parameters, setup.transforms[0], 0), task.frozen()
+    step = make_step(task, setup, 0)
     waited, began = 0.0, 0.0
     with closing(task.batches(stage, 0, 0)) as batches:
         for number in range(STEPS + 1):
-            if number == 1:  # the first compiles
+            if number == 1:  # the first step compiles
                 waited, began = 0.0, time.perf_counter()
             before = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - before
             state, metrics = step(state, frozen, batch)
             jax.block_until_ready(metrics)
-    whole = time.perf_counter() - began
+    total = time.perf_counter() - began
     print(
-        f"a training step of {stage.batch} clips takes {whole / STEPS:.2f} s, of which {waited / whole:.2%} is waiting for data"
+        f"a training step of {stage.batch_size} clips takes {total / STEPS:.2f} s, "
+        f"of which {waited / total:.2%} is waiting for data"
     )
 
 

@@ -1,11 +1,11 @@
-"""Extraction by stage, ours and the PyTorch originals in the same run: frames a second, difference, programs.
+"""Throughput of the condition extractors against the PyTorch originals: frames/s and difference by network.
 
-    python -m benchmarks.extract                          # all stages at the released sizes; needs `make parity`
+    python -m benchmarks.extract                          # all stages; needs `make parity`
     python -m benchmarks.extract --stages sketch,cleaner  # some of them
-    python -m benchmarks.extract --batches 1,4 --frames 4 # so many frames at once
+    python -m benchmarks.extract --batches 1,4 --frames 4 # batch sizes
 
-Weights are random, the same on both sides. Each side is timed in turns, so that what else runs on the machine meets
-both; the fastest of several turns counts.
+Both sides have the same random weights. Their runs alternate, so that other load on the machine affects both
+alike, and the fastest of several runs counts.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from vcjax.weights.convert.released import RELEASED, bijection, shapes_of
 from vcjax.weights.networks import random_parameters
 
 STAGES = ("vision", "depth", "sketch", "cleaner")
-TURNS = 3  # of which the fastest counts: the machine may be shared
+TURNS = 3  # runs of each measurement; the fastest counts, since the machine may be shared
 MAP_SIZE = 384
 
 
@@ -31,13 +31,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stages", default=",".join(STAGES), help="by comma [default: all]")
-    parser.add_argument("--batches", default="1,4", help="frames at once, by comma [default: 1,4]")
+    parser.add_argument("--stages", default=",".join(STAGES), help="comma-separated [default: all]")
+    parser.add_argument("--batches", default="1,4", help="batch sizes, comma-separated [default: 1,4]")
     parser.add_argument("--frames", type=int, default=4, help="frames of a clip [default: 4]")
     options = parser.parse_args()
     batches = [int(batch) for batch in options.batches.split(",")]
     print(f"{len(os.sched_getaffinity(0))} cores, {jax.devices()[0].device_kind}")
-    header = ("network", "at once", "ours", "original", "ratio", "difference", "compiling", "programs")
+    header = ("network", "batch", "frames/s", "original", "speedup", "difference", "compile", "executables")
     print("| " + " | ".join(f"{name:>10}" for name in header) + " |")
     for stage in options.stages.split(","):
         for row in measured(stage, batches, options.frames):
@@ -45,50 +45,50 @@ def main() -> None:
 
 
 def measured(stage: str, batches: list[int], count: int) -> list[tuple[str, ...]]:
-    """Rows of the table: for each number of frames at once, frames a second of both sides and the rest."""
+    """Return the rows of a network, one for each batch size."""
     ours, original = sides(stage)
     rng = np.random.default_rng(0)
-    side = RELEASED.vision.size if stage == "vision" and RELEASED.vision else MAP_SIZE
+    side = RELEASED.vision.image_size if stage == "vision" and RELEASED.vision else MAP_SIZE
     if stage == "cleaner":
-        pictures = rng.random((count, side, side, 1), np.float32)
+        images = rng.random((count, side, side, 1), np.float32)
     else:
-        pictures = rng.integers(0, 256, (count, side, side, 3), np.uint8)
+        images = rng.integers(0, 256, (count, side, side, 3), np.uint8)
     rows = []
-    for at_once in batches:
-        extraction.pictures_at_once = lambda at_once=at_once: at_once
-        before = extraction.answer._cache_size()  # type: ignore[attr-defined]
+    for batch_size in batches:
+        extraction.batch_size = lambda batch_size=batch_size: batch_size
+        before = extraction.predict._cache_size()  # type: ignore[attr-defined]
         start = time.perf_counter()
-        ours(pictures[:at_once])
+        ours(images[:batch_size])
         compiling = time.perf_counter() - start
-        mine, theirs = [], []
+        our_runs, reference_runs = [], []
         for _ in range(TURNS):
-            mine.append(timed(lambda: ours(pictures)))
-            theirs.append(
+            our_runs.append(timed(lambda: ours(images)))
+            reference_runs.append(
                 timed(
-                    lambda at_once=at_once: np.concatenate(
-                        [original(pictures[i : i + at_once]) for i in range(0, count, at_once)]
+                    lambda batch_size=batch_size: np.concatenate(
+                        [original(images[i : i + batch_size]) for i in range(0, count, batch_size)]
                     )
                 )
             )
-        (seconds, answer), (reference, expected) = min(mine, key=first), min(theirs, key=first)
-        difference = np.abs(answer - expected).max() / expected.std()
-        programs = extraction.answer._cache_size() - before  # type: ignore[attr-defined]
+        (seconds, output), (reference, expected) = min(our_runs, key=first), min(reference_runs, key=first)
+        difference = np.abs(output - expected).max() / expected.std()
+        executables = extraction.predict._cache_size() - before  # type: ignore[attr-defined]
         rows.append(
             (
-                f"{at_once}",
+                f"{batch_size}",
                 f"{count / seconds:.3f}",
                 f"{count / reference:.3f}",
                 f"{reference / seconds:.2f}",
                 f"{difference:.1e}",
                 f"{compiling:.1f} s",
-                f"{programs}",
+                f"{executables}",
             )
         )
     return rows
 
 
 def sides(stage: str) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]:
-    """Both sides of a stage, with the same random weights, as functions of pictures."""
+    """Return our network and the original as functions of images, with the same random weights."""
     import torch
 
     from tests.parity import originals
@@ -100,14 +100,14 @@ def sides(stage: str) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.
         "cleaner": originals.cleaner,
     }
     trees = random_parameters(shapes_of(RELEASED, [stage]), 0)
-    if stage == "depth":  # so that its last ReLU passes what there is to compare
+    if stage == "depth":  # a positive output, which the last ReLU does not clip
         trees[stage]["head_2"]["bias"] += 10
     kind = {"vision": "clip"}.get(stage, stage)
     names = ["visual.proj"] if stage == "vision" else []
-    between = bijection(kind, names)
-    state = between.to_torch(trees)
-    if stage == "sketch":  # the original runs plain convolutions too, once it has folded them
-        trees = between.to_ours(state, shapes_of(RELEASED, [stage]), stage)
+    mapping = bijection(kind, names)
+    state = mapping.to_torch(trees)
+    if stage == "sketch":  # the original folds its pixel-difference convolutions into plain ones too
+        trees = mapping.to_flax(state, shapes_of(RELEASED, [stage]), stage)
         module = originals.load(originals.VIDEOCOMPOSER, "annotator.sketch.pidinet")
         state = {n: torch.from_numpy(np.array(x)) for n, x in state.items()}
         state = module.convert_pidinet(state, "carv4")
@@ -117,28 +117,28 @@ def sides(stage: str) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.
         {name.removeprefix(prefix): torch.as_tensor(np.array(x)) for name, x in state.items()}, strict=True
     )
 
-    def theirs(pictures: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pictures, -1, 1)))
-        if stage in extraction.NORMALS:
-            mean, deviation = (torch.tensor(x).view(1, 3, 1, 1) for x in extraction.NORMALS[stage])
-            x = (x.float() / 255 - mean) / deviation
+    def original_network(images: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+        if stage in extraction.NORMALISATION:
+            mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in extraction.NORMALISATION[stage])
+            x = (x.float() / 255 - mean) / std
         with torch.inference_mode():
-            answer = original(x).numpy()
-        return np.moveaxis(answer, 1, -1) if answer.ndim == 4 else answer
+            output = original(x).numpy()
+        return np.moveaxis(output, 1, -1) if output.ndim == 4 else output
 
     arrays = jax.tree.map(jax.numpy.asarray, trees)
-    return extraction.extractors(RELEASED, arrays.__getitem__)[stage], theirs
+    return extraction.extractors(RELEASED, arrays.__getitem__)[stage], original_network
 
 
 def timed(call: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
-    """Seconds of a call, and what it gave."""
+    """Return the seconds of a call and its output."""
     start = time.perf_counter()
-    answer = call()
-    return time.perf_counter() - start, answer
+    output = call()
+    return time.perf_counter() - start, output
 
 
 def first(pair: tuple[float, Any]) -> float:
-    """The seconds."""
+    """Return the seconds of a timed call."""
     return pair[0]
 
 

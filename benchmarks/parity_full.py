@@ -1,11 +1,11 @@
-"""The full-size UNet on both sides, once: difference, seconds and peak memory of ours and of the PyTorch original.
+"""Full-size UNet against the PyTorch original: difference, time per guided step, and peak memory.
 
     python -m benchmarks.parity_full                # 1,413 million parameters, 16x32x32 latents, float32; 12 GB of disk
-    python -m benchmarks.parity_full --reduced      # the same at a reduced width, to try it
+    python -m benchmarks.parity_full --reduced      # a reduced width, to try the script
 
-Each side runs in a process of its own, so that its peak memory is its own, with weights from one file: random, none of
-them zero, under the original's names; ours are converted from it. A guided step is two branches: one batch of two in
-ours, two forward passes in the original. It needs what `make parity` installs.
+Each side runs in its own process, so that peak memory is measured separately. Weights are random and nonzero,
+in one file under the original's names, from which ours are converted. A guided step has two branches: one
+batch of two in ours, two forward passes in the original. It needs the packages that `make parity` installs.
 """
 
 import argparse
@@ -30,9 +30,16 @@ from vcjax.weights.safetensors_files import write_tensors
 
 ORIGINAL, MODEL, INPUTS = "original.safetensors", "model", "inputs.npz"
 TIMESTEP, GUIDANCE = 481, 9.0
-REPEATS = 3  # of which the fastest counts: the machine may be shared
+REPEATS = 3  # runs of each measurement; the fastest counts, since the machine may be shared
 REDUCED = Networks(
-    unet=UNet(width=64, multipliers=(1, 2), blocks=1, attention_levels=(0,), head_size=16, entry_heads=2)
+    unet=UNet(
+        base_channels=64,
+        channel_multipliers=(1, 2),
+        num_res_blocks=1,
+        attention_levels=(0,),
+        head_dim=16,
+        num_input_heads=2,
+    )
 )
 
 
@@ -43,7 +50,7 @@ def main() -> None:
     )
     parser.add_argument("--reduced", action="store_true", help="a reduced width, to try the script")
     parser.add_argument(
-        "--folder", type=Path, help="where weights lie meanwhile [default: a temporary folder]"
+        "--folder", type=Path, help="folder for the weights during the run [default: a temporary folder]"
     )
     parser.add_argument("--side", choices=["prepare", *SIDES], help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -54,19 +61,19 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         results = {side: run(side, Path(folder), options.reduced) for side in ("prepare", *SIDES)}
-        answers = {side: np.load(Path(folder) / f"{side}.npy") for side in SIDES}
-    report(results, answers)
+        outputs = {side: np.load(Path(folder) / f"{side}.npy") for side in SIDES}
+    report(results, outputs)
 
 
 def run(side: str, folder: Path, reduced: bool) -> dict[str, float]:
-    """One side in a process of its own."""
+    """Run one side in its own process and return its measurements."""
     command = [sys.executable, "-m", "benchmarks.parity_full", "--side", side, "--folder", str(folder)]
     done = subprocess.run(command + ["--reduced"] * reduced, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def prepare(folder: Path, networks: Networks) -> dict[str, float]:
-    """Weights under the original's names, a model folder converted from them, and inputs of both branches."""
+    """Write weights under the original's names, a model folder converted from them, and the inputs."""
     trees = random_parameters(networks.shapes(CHANNELS, VECTORS), 0)
     write_tensors(folder / ORIGINAL, bijection("unet", [], networks).to_torch(trees))
     del trees
@@ -75,16 +82,14 @@ def prepare(folder: Path, networks: Networks) -> dict[str, float]:
     np.savez(
         folder / INPUTS,
         z=rng.standard_normal((1, 16, 32, 32, 4), np.float32),
-        text=rng.standard_normal(
-            (2, 77, 1024), np.float32
-        ),  # guidance leads away from the first, toward the second
+        text=rng.standard_normal((2, 77, 1024), np.float32),  # negative and positive branch of guidance
         style=np.stack([np.zeros(1024, np.float32), rng.standard_normal(1024, np.float32)]),
     )
     return {"size": (folder / MODEL / "unet.safetensors").stat().st_size / 1e9}
 
 
 def ours(folder: Path, networks: Networks) -> dict[str, float]:
-    """Our guided answer, both branches in one batch."""
+    """Compute our guided output, with both branches in one batch."""
     import jax
     import jax.numpy as jnp
 
@@ -92,7 +97,7 @@ def ours(folder: Path, networks: Networks) -> dict[str, float]:
     from vcjax.parallel import compilation
 
     model, config, inputs = folder / MODEL, read_config(folder / MODEL), np.load(folder / INPUTS)
-    jnp.zeros(1).block_until_ready()  # JAX itself is up
+    jnp.zeros(1).block_until_ready()  # initialises JAX
     before = memory()
     start = time.perf_counter()
     parameters = jax.block_until_ready(read_component(model, config, "unet"))
@@ -103,7 +108,7 @@ def ours(folder: Path, networks: Networks) -> dict[str, float]:
     embeddings = {name: jnp.asarray(inputs[name]) for name in ("text", "style")}
     present = dict.fromkeys(embeddings, jnp.ones(2, bool))
     tokens, mask = networks.tokens.apply({"params": encoder}, embeddings, present)
-    maps = jnp.zeros((2, 16, 32, 32, networks.stc.features))
+    maps = jnp.zeros((2, 16, 32, 32, networks.stc.out_channels))
 
     def step(parameters: Any, z: Any) -> Any:
         def denoise(z: Any, t: Any) -> Any:
@@ -115,8 +120,8 @@ def ours(folder: Path, networks: Networks) -> dict[str, float]:
     start = time.perf_counter()
     compiled = compilation.jit(step).lower(parameters, z).compile()
     compiling = time.perf_counter() - start
-    seconds, answer = fastest(lambda: jax.block_until_ready(compiled(parameters, z)))
-    np.save(folder / "ours.npy", answer)
+    seconds, output = fastest(lambda: jax.block_until_ready(compiled(parameters, z)))
+    np.save(folder / "ours.npy", output)
     return {
         "step": seconds,
         "peak": peak_memory(),
@@ -127,7 +132,7 @@ def ours(folder: Path, networks: Networks) -> dict[str, float]:
 
 
 def original(folder: Path, networks: Networks) -> dict[str, float]:
-    """The original's guided answer, one forward pass after the other."""
+    """Compute the original's guided output, with one forward pass per branch."""
     import torch
     from safetensors.torch import load_file
 
@@ -135,7 +140,7 @@ def original(folder: Path, networks: Networks) -> dict[str, float]:
 
     inputs = {name: torch.from_numpy(x) for name, x in np.load(folder / INPUTS).items()}
     start = time.perf_counter()
-    with torch.device("meta"):  # no memory for weights that are replaced at once
+    with torch.device("meta"):  # allocates no memory for weights that are replaced below
         module = originals.unet_like(networks.unet)
     module.load_state_dict(load_file(folder / ORIGINAL), strict=True, assign=True)
     module.eval()
@@ -148,34 +153,34 @@ def original(folder: Path, networks: Networks) -> dict[str, float]:
 
     @torch.no_grad()
     def step() -> Any:
-        toward, away = branch(1), branch(0)
-        return away + GUIDANCE * (toward - away)
+        positive, negative = branch(1), branch(0)
+        return negative + GUIDANCE * (positive - negative)
 
-    seconds, answer = fastest(step)
-    np.save(folder / "original.npy", answer.movedim(1, -1).numpy())
+    seconds, output = fastest(step)
+    np.save(folder / "original.npy", output.movedim(1, -1).numpy())
     return {"step": seconds, "peak": peak_memory(), "loading": loaded}
 
 
 SIDES: dict[str, Callable[[Path, Networks], dict[str, float]]] = {"ours": ours, "original": original}
 
 
-def report(results: dict[str, dict[str, float]], answers: dict[str, np.ndarray]) -> None:
+def report(results: dict[str, dict[str, float]], outputs: dict[str, np.ndarray]) -> None:
     """Print the table."""
     mine, theirs, size = results["ours"], results["original"], results["prepare"]["size"]
-    deviation = answers["original"].std()
+    std = outputs["original"].std()
     rows = [
         (
-            "greatest difference / deviation",
-            f"{np.abs(answers['ours'] - answers['original']).max() / deviation:.1e}",
+            "largest difference / standard deviation",
+            f"{np.abs(outputs['ours'] - outputs['original']).max() / std:.1e}",
         ),
-        ("deviation of the original's answer", f"{deviation:.3f}"),
+        ("standard deviation of the original's output", f"{std:.3f}"),
         ("guided step, ours (two branches, one batch)", f"{mine['step']:.2f} s"),
         ("guided step, original (two forward passes)", f"{theirs['step']:.2f} s"),
         ("ratio", f"{mine['step'] / theirs['step']:.3f}"),
         ("peak memory, ours", f"{mine['peak']:.2f} GB"),
         ("peak memory, original", f"{theirs['peak']:.2f} GB"),
         ("size of the UNet", f"{size:.2f} GB"),
-        ("peak of loading / size, ours", f"{mine['loading peak'] / size:.2f}"),
+        ("peak memory of loading / size, ours", f"{mine['loading peak'] / size:.2f}"),
         ("seconds to load, ours / original", f"{mine['loading']:.1f} / {theirs['loading']:.1f}"),
         ("seconds to compile, ours", f"{mine['compiling']:.1f}"),
         ("CPU cores", f"{len(os.sched_getaffinity(0))}"),
@@ -185,24 +190,24 @@ def report(results: dict[str, dict[str, float]], answers: dict[str, np.ndarray])
 
 
 def fastest(step: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of the fastest of several calls after a first one, and the answer."""
-    answer = step()
+    """Return the seconds of the fastest of several calls after a warm-up, and the output."""
+    output = step()
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()
-        answer = step()
+        output = step()
         times.append(time.perf_counter() - start)
-    return min(times), answer
+    return min(times), output
 
 
 def memory() -> float:
-    """Memory of this process now, GB."""
+    """Return the resident memory of this process in GB (Linux only)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e9
 
 
 def peak_memory() -> float:
-    """Greatest memory of this process so far, GB (Linux counts it in KiB)."""
+    """Return the peak memory of this process in GB (Linux counts it in KiB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 

@@ -1,11 +1,12 @@
-"""What a guided step costs, on the device at hand: seconds, compilation, memory, and share of the measured matrix rate.
+"""Cost of a guided sampling step on the current device: time, compilation, memory and MFU.
 
-    python -m benchmarks.sample                 # tiny and full size, both compute types, beside the original if it can be
+    python -m benchmarks.sample                 # tiny and full size, both dtypes, and the original if installed
     python -m benchmarks.sample --sizes tiny
 
-Each row runs in a process of its own, so that its peak memory is its own. A guided step is two branches as one batch;
-for the original (where PyTorch and its package are installed, see `make parity`) it is two forward passes. Weights are
-random. Floating-point operations are counted by the compiler in the program before it is optimised.
+Each row runs in its own process, so that peak memory is measured separately. A guided step has two branches
+in one batch; for the original (if PyTorch and its package are installed, see `make parity`) it is two forward
+passes. Weights are random. FLOPs are counted by the compiler before optimisation, and `of matmul rate` is the
+achieved FLOP/s over those of a large matrix product measured on the same device.
 """
 
 import argparse
@@ -20,11 +21,11 @@ from typing import Any
 
 SIZES = ("tiny", "full")
 TYPES = ("float32", "bfloat16")
-REPEATS = {"tiny": 5, "full": 1}  # calls of the compiled program behind the first
+REPEATS = {"tiny": 5, "full": 1}  # timed calls after the first, which compiles
 
 
 def main() -> None:
-    """Print a table, a row a process."""
+    """Print the table; each row is computed in its own process."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -37,19 +38,20 @@ def main() -> None:
         print(json.dumps(original() if dtype == "original" else ours(size, dtype)))
         return
     missing = [name for name in ("torch", "modelscope") if importlib.util.find_spec(name) is None]
-    # The original's group norms have 32 groups and its context 1024 channels: it cannot be as small as tiny.
+    # The original has fixed group norms of 32 groups and a context of 1024 channels, so it cannot have the
+    # size of tiny.
     sides = {"tiny": options.types, "full": (*options.types, *(() if missing else ("original",)))}
     columns = (
-        "who",
+        "model",
         "size",
-        "type",
+        "dtype",
         "step s",
         "clip s",
         "compile s",
-        "programs",
+        "executables",
         "peak GB",
         "TFLOP/s",
-        "of matrix rate",
+        "of matmul rate",
     )
     print("| " + " | ".join(columns) + " |")
     print("| " + " | ".join("---" for _ in columns) + " |")
@@ -60,18 +62,19 @@ def main() -> None:
             row = json.loads(done.stdout.splitlines()[-1])
             print("| " + " | ".join(str(row.get(column, "")) for column in columns) + " |", flush=True)
     if missing:
-        print(f"the original is left out: {' and '.join(missing)} not installed")
+        print(f"the original is skipped: {' and '.join(missing)} not installed")
 
 
 def ours(size: str, dtype: str) -> dict[str, Any]:
-    """One chunk of the sampler's one program, `STEPS_A_CALL` rows of which `active` are taken."""
+    """Time one call of the sampler's executable, with `active` of its `STEPS_PER_CALL` steps."""
     import jax
     import jax.numpy as jnp
 
-    from vcjax import load, programs
+    from vcjax import load
+    from vcjax.composer import compiled
     from vcjax.diffusion.ddim import ddim_steps
     from vcjax.diffusion.schedule import Schedule
-    from vcjax.parallel.rate import matrix_rate
+    from vcjax.parallel.matmul_rate import matmul_flops
     from vcjax.weights.networks import Networks, apply
 
     jax.config.update("jax_enable_compilation_cache", False)
@@ -79,56 +82,56 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
     networks = (tiny.networks if size == "tiny" else Networks()).with_dtype(jnp.dtype(dtype))
     frames, side = (tiny.shape.frames, 8) if size == "tiny" else (16, 32)
     steps = tiny.defaults.steps if size == "tiny" else 50
-    rate = matrix_rate(dtype)
+    rate = matmul_flops(dtype)
 
     unet = networks.unet
-    shapes = networks.shapes({}, {"style": networks.tokens.features})["unet"]
+    shapes = networks.shapes({}, {"style": networks.tokens.token_dim})["unet"]
     parameters = jax.tree.map(lambda x: jnp.full(x.shape, 0.01, jnp.dtype(dtype)), shapes)
     key = jax.random.key(0)
     latent = (1, frames, side, side, unet.latent_channels)
-    maps = jnp.zeros((2, *latent[1:-1], networks.stc.features))
-    tokens = jax.random.normal(key, (2, networks.text.length + 1, networks.tokens.features))
+    maps = jnp.zeros((2, *latent[1:-1], networks.stc.out_channels))
+    tokens = jax.random.normal(key, (2, networks.text.context_length + 1, networks.tokens.token_dim))
     mask = jnp.ones(tokens.shape[:2], bool)
-    rows, *_ = ddim_steps(Schedule(), 50, prediction="v").chunks(programs.STEPS_A_CALL)
-    active = programs.STEPS_A_CALL if size == "tiny" or jax.default_backend() != "cpu" else 1
+    rows, *_ = ddim_steps(Schedule(), 50, prediction="v").chunks(compiled.STEPS_PER_CALL)
+    active = compiled.STEPS_PER_CALL if size == "tiny" or jax.default_backend() != "cpu" else 1
     rows.active[active:] = False
 
     def call() -> None:
         z = jax.random.normal(key, latent)
         jax.block_until_ready(
-            programs.take_steps(unet, parameters, z, rows, key[None], maps, tokens, mask, 9.0)
+            compiled.sample_chunk(unet, parameters, z, rows, key[None], maps, tokens, mask, 9.0)
         )
 
     first = seconds(call)
     step = min(seconds(call) for _ in range(REPEATS[size])) / active
 
-    counter: Any = programs.take_steps
-    compiled = counter._cache_size()
+    counter: Any = compiled.sample_chunk
+    executables = counter._cache_size()
 
     def both_branches(parameters: Any, z: Any) -> Any:
         z = jnp.concatenate([z, z])
-        plain = unet.clone(attention="plain")  # blocks would be counted once, not as often as they run
+        plain = unet.clone(attention="plain")  # the body of a loop over blocks would be counted once
         return apply(plain, parameters, z, jnp.zeros(2, int), maps, tokens, mask)
 
     lowered = jax.jit(both_branches).lower(parameters, jnp.zeros(latent))
     analysis: Any = lowered.cost_analysis()
     flops = analysis["flops"]
     return {
-        "who": "vcjax",
+        "model": "vcjax",
         "size": size,
-        "type": dtype,
+        "dtype": dtype,
         "step s": f"{step:.3g}",
         "clip s": f"{step * steps:.3g}",
         "compile s": f"{first - step * active:.1f}",
-        "programs": compiled,
+        "executables": executables,
         "peak GB": f"{peak():.2f}",
         "TFLOP/s": f"{flops / step / 1e12:.3f}",
-        "of matrix rate": f"{flops / step / rate:.2f}",
+        "of matmul rate": f"{flops / step / rate:.2f}",
     }
 
 
 def original() -> dict[str, Any]:
-    """Two forward passes of the original UNet at full size, float32 on the CPU."""
+    """Time two forward passes of the original UNet at full size, float32 on the CPU."""
     import torch
 
     from tests.parity import originals
@@ -145,9 +148,9 @@ def original() -> dict[str, Any]:
     call()
     step = min(seconds(call) for _ in range(REPEATS["full"]))
     return {
-        "who": "original",
+        "model": "original",
         "size": "full",
-        "type": "float32",
+        "dtype": "float32",
         "step s": f"{step:.3g}",
         "clip s": f"{step * 50:.3g}",
         "peak GB": f"{peak():.2f}",
@@ -155,14 +158,14 @@ def original() -> dict[str, Any]:
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """How long a call takes."""
+    """Return the seconds of a call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def peak() -> float:
-    """Peak memory in GB: of the device where it tells, else of this process."""
+    """Return the peak memory in GB, of the device if it reports it, else of this process."""
     if "jax" in sys.modules:
         stats = sys.modules["jax"].local_devices()[0].memory_stats()
         if stats and "peak_bytes_in_use" in stats:

@@ -1,11 +1,12 @@
-"""How the work on one clip is split over devices, by the compiled program's own analysis; nothing is run.
+"""Sharding of one clip over devices: FLOPs and communication per device, from the compiled program.
 
-    python -m benchmarks.sharding                    # the released size on 1 and 8 simulated devices: takes a while
+    python -m benchmarks.sharding                    # the released size on 1 and 8 simulated devices (slow)
     python -m benchmarks.sharding --width 32 --devices 1 2 4 8
 
-One forward pass of the UNet in bfloat16 for one clip of 16 frames, which the mesh's axis `frames` splits. Attention has all
-its scores at once, since the compiler counts a loop's body once. `of an equal share` is a device's operations over those
-of the first row divided by the number of devices; bytes are what each device gives or gets in a pass.
+Nothing is run. One forward pass of the UNet in bfloat16 for one clip of 16 frames, split over the mesh axis `frames`.
+Attention is computed without a loop over blocks, since the compiler counts a loop's body once. `of ideal` is
+a device's FLOPs over those of the first row divided by the number of devices; `MB exchanged` is what each
+device sends or receives in a pass.
 """
 
 import argparse
@@ -15,26 +16,26 @@ from typing import Any
 
 COLUMNS = (
     "devices",
-    "GFLOP a device",
-    "of an equal share",
+    "GFLOP/device",
+    "of ideal",
     "MB exchanged",
-    "by kind",
-    "s to compile",
+    "by collective",
+    "compile s",
 )
 LATENT, TOKENS, TOKEN_WIDTH = (1, 16, 32, 32), 77, 1024
-FAST = {
+FAST = {  # the program is not run, so its machine code need not be fast
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
-}  # machine code is not looked at
+}
 
 
 def main() -> None:
-    """Print a table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--devices", nargs="+", type=int, default=[1, 8], help="Numbers of devices.")
-    parser.add_argument("--width", type=int, default=320, help="Of the UNet's first level.")
+    parser.add_argument("--devices", nargs="+", type=int, default=[1, 8], help="numbers of devices")
+    parser.add_argument("--width", type=int, default=320, help="channels of the UNet's first level")
     options = parser.parse_args()
     os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -43,16 +44,16 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", max(options.devices))
     print("| " + " | ".join(COLUMNS) + " |")
     print("| " + " | ".join("---" for _ in COLUMNS) + " |")
-    alone = None
+    total = None
     for count in options.devices:
         began = time.perf_counter()
         cost = forward(options.width, count)
-        alone = alone or cost.operations * count
+        total = total or cost.operations * count
         kinds = [f"{t.count} {kind} {t.bytes / 1e6:.1f}" for kind, t in cost.traffic.items() if t.bytes]
         row = (
             str(count),
             f"{cost.operations / 1e9:.1f}",
-            f"{cost.operations * count / alone:.3f}",
+            f"{cost.operations * count / total:.3f}",
             f"{sum(t.bytes for t in cost.traffic.values()) / 1e6:.1f}",
             ", ".join(kinds) or "none",
             f"{time.perf_counter() - began:.0f}",
@@ -61,21 +62,21 @@ def main() -> None:
 
 
 def forward(width: int, count: int) -> Any:
-    """The cost of a forward pass on so many devices."""
+    """Return the cost of a forward pass on a number of devices."""
     import jax
     import jax.numpy as jnp
 
     from vcjax.models.layout import Layout
     from vcjax.models.unet import UNet
-    from vcjax.parallel.cost import cost_of
     from vcjax.parallel.mesh import MeshShape, make_mesh, replicated
+    from vcjax.planning.cost import cost_of
 
     mesh = make_mesh(MeshShape(frames=count), jax.devices()[:count])
 
     def array(*shape: int, dtype: Any = jnp.bfloat16) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=replicated(mesh))
 
-    unet = UNet(width=width, attention="plain", dtype=jnp.bfloat16)
+    unet = UNet(base_channels=width, attention="plain", dtype=jnp.bfloat16)
     inputs = (
         array(*LATENT, 4),
         array(1),

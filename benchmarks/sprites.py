@@ -1,9 +1,9 @@
-"""How fast the sprite world is rendered: clips a second, frames alone and with all truth, by batch.
+"""Rendering speed of the sprite world: clips/s by batch size, for frames only and with all ground truth.
 
     python -m benchmarks.sprites
 
-Best of some runs; the machine should be idle. `sprites.batch` renders all clips of a batch at once (vmap); the same
-one after the other (`lax.map`) stands beside it.
+The fastest of several runs counts; the machine should be idle. `vmap` is `sprites.batch`, which renders all
+clips of a batch at once; `lax.map` renders them one by one.
 """
 
 import time
@@ -18,18 +18,18 @@ RUNS = 10
 BATCHES = (16, 64)
 
 
-def at_once(indices: jax.Array) -> sprites.Sprites:
+def with_vmap(indices: jax.Array) -> sprites.Sprites:
     return sprites.batch("train", indices)
 
 
-def one_after_the_other(indices: jax.Array) -> sprites.Sprites:
+def with_map(indices: jax.Array) -> sprites.Sprites:
     return jax.lax.map(lambda n: sprites.render(sprites.scene("train", n)), indices)
 
 
-def clips_a_second(render: Callable, count: int) -> float:
+def clips_per_second(render: Callable, count: int) -> float:
     program = jax.jit(render)
     seconds = []
-    for run in range(RUNS + 1):  # the first one compiles
+    for run in range(RUNS + 1):  # the first run compiles
         indices = jnp.arange(count) + run * count
         start = time.perf_counter()
         jax.block_until_ready(program(indices))
@@ -38,19 +38,21 @@ def clips_a_second(render: Callable, count: int) -> float:
 
 
 def main() -> None:
-    print(f"clips of 16 frames of 64x64 a second on {jax.devices()[0].device_kind}\n")
-    print("| what | batch | at once (vmap) | one after the other (map) | ratio |")
+    print(f"clips/s of 16 frames of 64x64 on {jax.devices()[0].device_kind}\n")
+    print("| output | batch size | vmap | lax.map | ratio |")
     print("| --- | --- | --- | --- | --- |")
     for count in BATCHES:
-        for what, part in [
+        for output, select in [
             ("frames", lambda clips: clips.frames),
-            ("frames and all truth", lambda clips: clips),
+            ("frames and ground truth", lambda clips: clips),
         ]:
-            together, apart = (
-                clips_a_second(lambda indices, of=of, part=part: part(of(indices)), count)
-                for of in (at_once, one_after_the_other)
+            vmapped, mapped = (
+                clips_per_second(lambda indices, of=of, select=select: select(of(indices)), count)
+                for of in (with_vmap, with_map)
             )
-            print(f"| {what} | {count} | {together:.0f} | {apart:.0f} | {together / apart:.1f} |", flush=True)
+            print(
+                f"| {output} | {count} | {vmapped:.0f} | {mapped:.0f} | {vmapped / mapped:.1f} |", flush=True
+            )
 
 
 if __name__ == "__main__":

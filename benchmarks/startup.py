@@ -1,12 +1,12 @@
-"""How long it takes to start: from shell to file for tiny, and until the full-size sampler is ready for its first step.
+"""Startup time: from shell to file for tiny, and until the full-size sampler is ready for its first step.
 
-    python -m benchmarks.startup                  # tiny: one clip, beside `import jax` alone
-    python -m benchmarks.startup --sizes full     # the sampler of the released size: 6 GB, minutes
+    python -m benchmarks.startup                  # tiny: one clip, and `import jax` for scale
+    python -m benchmarks.startup --sizes full     # sampler of the released size: 6 GB, minutes
 
-Each is started with an empty cache of compiled programs, with that cache filled, and with its programs stored
-(`--programs`); every start is a process of its own. Tiny's weights all lie on disk, as a trained model's do. Of the full
-size, the time is that from the networks' sizes and their parameters to the answer of the sampler's program whose rows are
-all inactive: tracing, compiling or loading, and no step.
+Each is started with an empty compilation cache, with a warm cache, and with stored executables
+(`--executables`), always in a new process. All weights of tiny are read from disk, as for a trained model.
+For the full size, the time is that of the first call of the sampler's executable with all steps inactive:
+tracing, and compiling or loading, without a step.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 RUNS = {"tiny": 5, "full": 3}
-GENERATE = ["-m", "vcjax.cli", "generate", "--text", "a red circle moves right", "--seed", "7", "--model"]
-STARTS = ("cold cache", "warm cache", "stored programs")
+GENERATE = ["-m", "vcjax", "generate", "--text", "a red circle moves right", "--seed", "7", "--model"]
+STARTS = ("cold cache", "warm cache", "stored executables")
 
 
 def main() -> None:
@@ -42,8 +42,8 @@ def main() -> None:
 
 
 def measured(start: Callable[[Path, Path | None], float], runs: int, folder: Path) -> dict[str, list[float]]:
-    """Seconds of each kind of start, interleaved, so that a noisy minute falls on all of them."""
-    cache, programs = folder / "cache", folder / "programs"
+    """Return the seconds of each kind of start; runs alternate, so that other load affects all alike."""
+    cache, executables = folder / "cache", folder / "executables"
     write_tiny(folder / "tiny")
     rows: dict[str, list[float]] = {"import jax": [], **{name: [] for name in STARTS}}
     for _ in range(runs):
@@ -51,38 +51,38 @@ def measured(start: Callable[[Path, Path | None], float], runs: int, folder: Pat
         rows["import jax"].append(seconds(["-c", "import jax"], cache)[0])
         rows["cold cache"].append(start(cache, None))
         rows["warm cache"].append(start(cache, None))
-        if not programs.exists():
-            start(cache, programs)  # stores them
-        rows["stored programs"].append(start(cache, programs))
+        if not executables.exists():
+            start(cache, executables)  # writes them
+        rows["stored executables"].append(start(cache, executables))
     return rows
 
 
-def generated(cache: Path, programs: Path | None) -> float:
-    """Seconds of `vcjax generate`, from shell to file."""
-    stored = [] if programs is None else ["--programs", str(programs)]
+def generated(cache: Path, executables: Path | None) -> float:
+    """Return the seconds of `vcjax generate`, from shell to file."""
+    stored = [] if executables is None else ["--executables", str(executables)]
     folder = cache.parent
     return seconds([*GENERATE, str(folder / "tiny"), *stored, "--out", str(folder / "out.mp4")], cache)[0]
 
 
 def write_tiny(folder: Path) -> None:
-    """The built-in model as a folder with a file for each component, those that are random too."""
-    from vcjax.loading import folder_of, load, model_table
+    """Write the built-in model as a folder with a file for every component."""
+    from vcjax.composer.loading import folder_of, load, load_model_config
     from vcjax.weights.folder import TOKENIZER, write_component, write_config
 
-    composer, table = load("tiny"), model_table("tiny")
+    composer, table = load("tiny"), load_model_config("tiny")
     files = {name: write_component(folder, name, composer.parameters(name)) for name in table["networks"]}
     shutil.copy(folder_of("tiny") / TOKENIZER, folder)
     write_config(folder, {**table, "files": files})
 
 
-def made_ready(cache: Path, programs: Path | None) -> float:
-    """Seconds until the full-size sampler is ready, as a process of its own tells them."""
-    command = ["-m", "benchmarks.startup", "--ready", "" if programs is None else str(programs)]
+def made_ready(cache: Path, executables: Path | None) -> float:
+    """Return the seconds until the full-size sampler is ready, measured in its own process."""
+    command = ["-m", "benchmarks.startup", "--ready", "" if executables is None else str(executables)]
     return float(seconds(command, cache)[1].splitlines()[-1])
 
 
 def seconds(arguments: list[str], cache: Path) -> tuple[float, str]:
-    """How long a Python process takes, and what it prints."""
+    """Return the seconds of a Python process, and its output."""
     started = time.monotonic()
     environment = os.environ | {"VCJAX_CACHE": str(cache)}
     done = subprocess.run(
@@ -91,16 +91,16 @@ def seconds(arguments: list[str], cache: Path) -> tuple[float, str]:
     return time.monotonic() - started, done.stdout
 
 
-def ready(programs: Path | None) -> float:
-    """Seconds of the first call of the full-size sampler's program, in which it takes no step."""
+def ready(executables: Path | None) -> float:
+    """Return the seconds of the first call of the full-size sampler's executable, without a step."""
     import jax
     import jax.numpy as jnp
 
+    from vcjax.composer.compiled import STEPS_PER_CALL, sample_chunk
     from vcjax.diffusion.ddim import ddim_steps
     from vcjax.diffusion.schedule import Schedule
     from vcjax.parallel.compilation import enable_cache
-    from vcjax.parallel.stored import Stored
-    from vcjax.programs import STEPS_A_CALL, take_steps
+    from vcjax.parallel.executables import ExecutableCache
     from vcjax.weights.networks import Networks
 
     enable_cache()
@@ -109,13 +109,13 @@ def ready(programs: Path | None) -> float:
     shapes = networks.shapes({}, {}, ["unet"])["unet"]
     parameters = jax.block_until_ready(jax.tree.map(lambda x: jnp.zeros(x.shape), shapes))
     latent = (1, 16, 32, 32, unet.latent_channels)
-    maps = jnp.zeros((2, *latent[1:-1], networks.stc.features))
-    tokens = jnp.zeros((2, networks.text.length + 1, networks.tokens.features))
+    maps = jnp.zeros((2, *latent[1:-1], networks.stc.out_channels))
+    tokens = jnp.zeros((2, networks.text.context_length + 1, networks.tokens.token_dim))
     mask = jnp.ones(tokens.shape[:2], bool)
-    rows, *_ = ddim_steps(Schedule(), 50, prediction="epsilon").chunks(STEPS_A_CALL)
+    rows, *_ = ddim_steps(Schedule(), 50, prediction="epsilon").chunks(STEPS_PER_CALL)
     z, keys = jnp.zeros(latent), jax.random.split(jax.random.key(0), 1)
     began = time.perf_counter()
-    program = Stored(take_steps, programs)
+    program = ExecutableCache(sample_chunk, executables)
     jax.block_until_ready(
         program(unet, parameters, z, rows.inactive(), keys, maps, tokens, mask, jnp.float32(9))
     )
@@ -123,9 +123,9 @@ def ready(programs: Path | None) -> float:
 
 
 def table(size: str, rows: dict[str, list[float]]) -> None:
-    """Print the rows; ratios are those of medians."""
+    """Print the table of one size; ratios are of medians."""
     medians = {name: statistics.median(times) for name, times in rows.items()}
-    print(f"\n| {size} | median seconds of {RUNS[size]} | least | most | x warm cache |")
+    print(f"\n| {size} | median seconds of {RUNS[size]} | min | max | x warm cache |")
     print("| --- | --- | --- | --- | --- |")
     for name, times in rows.items():
         ratio = medians[name] / medians["warm cache"]

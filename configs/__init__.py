@@ -1,6 +1,6 @@
-"""What can be trained: files with `get_config()` for `python -m vcjax.training --config=FILE`."""
+"""Training configurations: files with `get_config()`, for `vcjax train --config=NAME`.
 
-from vcjax.parallel.rules import RULES
-
-# Of every configuration: all devices of all hosts, one clip's frames on one of them, and which parameters `fsdp` splits.
-DEVICES = {"mesh": {"data": -1, "fsdp": 1, "frames": 1}, "rules": RULES}
+The package finds them as `vcjax.configs`, in a checkout and in an installed wheel. Keys that a file leaves
+out have the defaults of `vcjax.training.config`; `vcjax train --config=NAME --print-config` prints all of
+them.
+"""

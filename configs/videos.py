@@ -1,31 +1,32 @@
-"""One's own videos, in the size of the built-in model `tiny`: text-to-video first, then all but depth and sketches.
+"""Purpose: a model of your own videos at the size of `tiny`: text-to-video, then all conditions except depth
+and sketches.
+
+Command:
 
     vcjax prepare videos --out data/videos --without depth,sketch,single_sketch
-    python -m vcjax.training --config=configs/videos.py --config.data=data/videos
+    vcjax train --config=videos --config.data=data/videos
 
-The networks of `tiny` for depth and sketches know the sprite world only; a model folder with better ones (`--model` of
-prepare, `config.parts`) needs another list here. Without `--config.data` the clips are the sprite world's.
+The depth and sketch networks of `tiny` work on the sprite world only. With a model folder that has better
+ones (`--model` of `prepare`, `--config.frozen_from`), include these conditions. Without `--config.data` it
+trains on the sprite world.
 
-It computes in float32, for any machine: `--config.dtype=bfloat16` on a GPU or TPU. Not run to its end on any footage.
+Time: as `sprites`; it computes in float32 for any machine, `--config.compute_dtype=bfloat16` on a GPU or TPU.
+Result: not trained to the end on any videos yet.
 """
 
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import sprites
+from vcjax.configs import sprites
 
-LEFT_OUT = (
-    "depth",
-    "sketch",
-    "single_sketch",
-)  # conditions that tiny has no network for, or one of another world
+LEFT_OUT = ("depth", "sketch", "single_sketch")  # conditions that `tiny` cannot extract from real videos
 
 
 def get_config() -> ConfigDict:
-    """The sprites' recipe for the conditions that a folder of videos has."""
+    """Return the recipe of `sprites` for the conditions that any folder of videos has."""
     config: Any = sprites.get_config()
-    config.out, config.dtype = "runs/videos", "float32"
+    config.out, config.compute_dtype = "runs/videos", "float32"
     with config.unlocked():
         for name in LEFT_OUT:
             del config.model.conditions[name]

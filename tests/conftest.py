@@ -1,8 +1,9 @@
-"""What all tests share: where compiled programs are kept, small networks, and footage that is not in the repository."""
+"""Shared fixtures: the compilation cache, small networks, and real media that are not in the repository."""
 
 import functools
 import os
 import shutil
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from vcjax.parallel.compilation import enable_cache
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
-os.environ["VCJAX_CACHE"] = str(ROOT / ".pytest_cache" / "xla")  # not the user's, and kept from run to run
+os.environ["VCJAX_CACHE"] = str(ROOT / ".pytest_cache" / "xla")  # not the user's; reused between runs
 enable_cache()
 
 
@@ -28,11 +29,11 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def blind(tmp_path) -> Path:
-    """The built-in model without its networks for depth and lines."""
+def no_extraction_model(tmp_path) -> Path:
+    """The built-in model without its depth and sketch networks."""
     from vcjax.weights.folder import read_config, write_config
 
-    folder = tmp_path / "blind"
+    folder = tmp_path / "no_extraction_model"
     shutil.copytree(str(resources.files("vcjax") / "builtin" / "tiny"), folder)
     config = read_config(folder)
     for network in ("depth", "sketch"):
@@ -43,18 +44,34 @@ def blind(tmp_path) -> Path:
     return folder
 
 
+@pytest.fixture
+def vc(monkeypatch, capsys):
+    """Run the command line; return exit code, standard output and standard error."""
+    from vcjax import cli
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["vcjax", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        printed = capsys.readouterr()
+        return exit_.value.code or 0, printed.out, printed.err
+
+    return call
+
+
 def small_unet(**changes):
     """A UNet with every kind of block in it, small enough to run in a test."""
     from vcjax.models.unet import UNet
 
     sizes = {
-        "width": 32,
-        "multipliers": (1, 2),
-        "blocks": 1,
+        "base_channels": 32,
+        "channel_multipliers": (1, 2),
+        "num_res_blocks": 1,
         "attention_levels": (0,),
-        "head_size": 16,
-        "entry_heads": 2,
-        "groups": 8,
+        "head_dim": 16,
+        "num_input_heads": 2,
+        "norm_groups": 8,
     }
     return UNet(**{**sizes, **changes})
 

@@ -1,4 +1,4 @@
-"""docs/data.md, command by command: from a folder of videos to a trained model and a video of it, on small data."""
+"""The commands of docs/data.md, from a folder of videos to a trained model and a sample of it."""
 
 import os
 import re
@@ -16,22 +16,19 @@ from vcjax.video.read import read
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "data.md"
-SMALL = [
-    f"--config.stages[{stage}].{key}" for stage in (0, 1) for key in ("steps=1", "batch=2")
-]  # of training
+SMALL = [f"--config.stages[{stage}].{key}" for stage in (0, 1) for key in ("steps=1", "batch_size=2")]
 
 
 def commands():
-    """Those of the page's first walk, in their order."""
-    walk = PAGE.read_text("utf-8").split("\n## ")[1]
-    blocks = re.findall(r"```\n(.*?)```", walk, re.DOTALL)
+    """Return the commands of the first section, in order."""
+    section = PAGE.read_text("utf-8").split("\n## ")[1]
+    blocks = re.findall(r"```\n(.*?)```", section, re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True) for line in lines if line.startswith("vcjax ")]
 
 
 @pytest.mark.slow
-def test_the_way_from_videos_to_a_model_goes_as_it_is_written(tmp_path):
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
+def test_the_commands_from_videos_to_a_model_run(tmp_path):
     videos = tmp_path / "videos"
     videos.mkdir()
     clips = sprites.batch("train", np.arange(3))
@@ -39,18 +36,18 @@ def test_the_way_from_videos_to_a_model_goes_as_it_is_written(tmp_path):
         Clip(np.asarray(clips.frames[n]), 8).save(videos / f"clip {n}.mp4")
         (videos / f"clip {n}.txt").write_text(caption)
 
-    walk = commands()
-    assert [command[1] for command in walk] == ["prepare", "inspect", "train", "export", "generate"]
+    steps = commands()
+    assert [command[1] for command in steps] == ["prepare", "inspect", "train", "export", "generate"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for _, *arguments in walk:
+    for _, *arguments in steps:
         small = SMALL if arguments[0] == "train" else []
         done = subprocess.run(
-            [sys.executable, "-m", "vcjax.cli", *arguments, *small],
+            [sys.executable, "-m", "vcjax", *arguments, *small],
             cwd=tmp_path,
             env=environment,
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, (arguments, done.stderr)
-    video = tmp_path / walk[-1][walk[-1].index("--out") + 1]
+    video = tmp_path / steps[-1][steps[-1].index("--out") + 1]
     assert read(video).frames.shape == (16, 64, 64, 3)

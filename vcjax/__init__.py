@@ -13,50 +13,47 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vcjax.composer import Composer
-    from vcjax.conditions.base import ClipShape, Footage, extract
+    from vcjax.composer.composer import Composer
+    from vcjax.composer.loading import load
+    from vcjax.conditions.base import ClipShape, SourceVideo, extract
     from vcjax.conditions.strokes import strokes
     from vcjax.errors import BadInput, VcjaxWarning
-    from vcjax.loading import load
     from vcjax.parallel.mesh import MeshShape
     from vcjax.video.clip import Clip
     from vcjax.video.read import read
-    from vcjax.video.write import write
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULES = {
     "BadInput": "vcjax.errors",
     "Clip": "vcjax.video.clip",
     "ClipShape": "vcjax.conditions.base",
-    "Composer": "vcjax.composer",
-    "Footage": "vcjax.conditions.base",
+    "Composer": "vcjax.composer.composer",
     "MeshShape": "vcjax.parallel.mesh",
+    "SourceVideo": "vcjax.conditions.base",
     "VcjaxWarning": "vcjax.errors",
     "extract": "vcjax.conditions.base",
-    "load": "vcjax.loading",
+    "load": "vcjax.composer.loading",
     "read": "vcjax.video.read",
     "strokes": "vcjax.conditions.strokes",
-    "write": "vcjax.video.write",
 }
 __all__ = [
     "BadInput",
     "Clip",
     "ClipShape",
     "Composer",
-    "Footage",
     "MeshShape",
+    "SourceVideo",
     "VcjaxWarning",
     "extract",
     "load",
     "read",
     "strokes",
-    "write",
 ]
 
 
 def __getattr__(name: str):
-    """Import a public name where it is first used, so that `import vcjax` costs nothing and needs nothing."""
-    if name not in _HOME:
+    """Import a public name at its first use, so that `import vcjax` does not import JAX."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'vcjax' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

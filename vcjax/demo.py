@@ -1,4 +1,4 @@
-"""`make demo`: the nine tasks of VideoComposer, composed by the built-in model from clips that it has never seen, and judged."""
+"""`make demo`: the paper's nine tasks with the built-in model, with their condition fidelity."""
 
 import argparse
 import sys
@@ -7,17 +7,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import vcjax
+from vcjax.composer.loading import fingerprint
 from vcjax.data import sprites
 from vcjax.errors import BadInput
-from vcjax.evaluation.bars import BARS, judged
-from vcjax.evaluation.board import Protocol
-from vcjax.evaluation.report import beside
-from vcjax.evaluation.scoreboard import Scoreboard
-from vcjax.evaluation.settings import SETTINGS
-from vcjax.loading import fingerprint
+from vcjax.evaluation.cases import CASES
+from vcjax.evaluation.evaluator import EvalProtocol
+from vcjax.evaluation.report import comparison
+from vcjax.evaluation.sprite_evaluator import SpriteEvaluator
+from vcjax.evaluation.thresholds import THRESHOLDS, check_thresholds
 
-CLIP = 0  # of the sprite world's test split
-TASKS = {  # the paper's, by the scoreboard's names for them
+CLIP_INDEX = 0  # index of the clip in the sprite world's test split
+TASKS = {  # evaluation case of each task of the paper
     "text": "text",
     "image": "text + image",
     "inpainting": "text + mask",
@@ -28,53 +28,58 @@ TASKS = {  # the paper's, by the scoreboard's names for them
     "strokes": "strokes",
     "translation": "translation",
 }
-FORMS = ("mp4", "webp", "gif")
-TOLD_ALONE = tuple(
-    bar for bar in BARS if bar.unit in ("", "of truth", "or 3 below truth")
-)  # by one setting's videos
+FORMATS = ("mp4", "webp", "gif")
+# Thresholds that can be checked without generating the videos of a baseline.
+WITHOUT_BASELINE = tuple(
+    threshold for threshold in THRESHOLDS if threshold.unit in ("", "of reference", "or 3 dB below reference")
+)
 
 
-def main(out: Path, form: str) -> None:
-    """Make a video for each task, beside its conditions, and say whether it does what it was asked for."""
+def main(out: Path, file_format: str) -> None:
+    """Write a comparison video of each task with its conditions, and print its condition fidelity."""
     started = time.monotonic()
     composer = vcjax.load("tiny")
-    protocol = Protocol(
+    protocol = EvalProtocol(
         model=fingerprint("tiny"),
         clips=1,
         steps=composer.defaults.steps,
         guidance=composer.defaults.guidance,
-        first=CLIP,
+        first=CLIP_INDEX,
     )
-    obeyed = 0
+    passing = 0
     with TemporaryDirectory() as folder:
-        board = Scoreboard(composer, protocol, Path(folder))
+        evaluator = SpriteEvaluator(composer, protocol, Path(folder))
         for task, name in TASKS.items():
-            setting = SETTINGS[name]
-            board.make(setting)
-            path = out / f"{task}.{form}"
-            beside(board, setting, 0).save(path)
-            (caption,) = sprites.captions(board.clips(setting.wanted).facts)
-            given = " + ".join(repr(caption) if giver == "text" else giver for giver, _ in setting.given)
-            verdicts = judged({name: board.scores(setting, compared=False)}, TOLD_ALONE)
-            obeyed += all(passed for *_, passed in verdicts)
-            told = (
-                f"{bar.measure} {reached:.2f} ({bar}: {'yes' if passed else 'no'})"
-                for bar, reached, passed in verdicts
+            case = CASES[name]
+            evaluator.generate(case)
+            path = out / f"{task}.{file_format}"
+            comparison(evaluator, case, 0).save(path)
+            (caption,) = sprites.captions(evaluator.clips(case.target).facts)
+            conditions = " + ".join(
+                repr(caption) if source == "text" else source for source, _ in case.sources
             )
-            print(f"{path}: {given}: {'; '.join(told)}", flush=True)
+            scores = {name: evaluator.scores(case, with_baseline=False)}
+            verdicts = check_thresholds(scores, WITHOUT_BASELINE)
+            passing += all(passed for *_, passed in verdicts)
+            fidelity = (
+                f"{threshold.metric} {value:.2f} ({threshold}: {'passed' if passed else 'failed'})"
+                for threshold, value, passed in verdicts
+            )
+            print(f"{path}: {conditions}: {'; '.join(fidelity)}", flush=True)
     seconds = time.monotonic() - started
     print(
-        f"{len(TASKS)} videos in {seconds:.0f} seconds, {obeyed} of them as they should be: {out.resolve()}"
+        f"{len(TASKS)} videos in {seconds:.0f} seconds, "
+        f"{passing} of them pass all thresholds of condition fidelity: {out.resolve()}"
     )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("outputs"), help="folder to write to")
-    parser.add_argument("--form", choices=FORMS, default="mp4", help="of the videos")
+    parser.add_argument("--format", choices=FORMATS, default="mp4", help="format of the videos")
     options = parser.parse_args()
     try:
-        main(options.out, options.form)
+        main(options.out, options.format)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,13 +1,13 @@
-"""What a person can get wrong, and how they are told: one sentence that names it and says what would be right."""
+"""Exceptions and warnings for invalid user input."""
 
 
 class BadInput(ValueError):
-    """Something from outside (a file, a flag, an array, a configuration) cannot be used.
+    """Error for invalid input: a file, an option, an array or a configuration.
 
-    The message is one sentence that names the thing, says what is wrong with it, and what would be right.
-    The command line prints it and exits with code 2; nothing half-written is left behind.
+    The message is one sentence that names the input, says what is wrong with it, and what would be right. The
+    command line prints the message and exits with code 2. No partial files are left behind.
     """
 
 
 class VcjaxWarning(UserWarning):
-    """Something from outside is damaged or unusual but was used as far as it goes; the message says how far."""
+    """Warning for damaged or unusual input that was used in part; the message says which part."""

@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever left."""
+"""Atomic writing of files: a file is either complete or absent."""
 
 import contextlib
 import os
@@ -11,17 +11,20 @@ from vcjax.errors import BadInput
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to, which becomes `path` if all goes well and vanishes if anything fails.
+    """Yield a temporary path to write to, which replaces `path` on success and is deleted on failure.
 
-    The suffix is kept, and missing parent folders are made.
+    The temporary path is in the same folder and has the same suffix. Missing parent folders are created.
 
     ```python
     with replacing(path) as unfinished:
         unfinished.write_bytes(data)
     ```
 
+    Args:
+        path: file to write or replace.
+
     Raises:
-        BadInput: the file system refuses (no permission, a full disk, a folder of that name), in one sentence.
+        BadInput: the file cannot be written (no permission, disk full, `path` is a folder).
     """
     check_target(path)
     unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
@@ -32,14 +35,18 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or error
         raise BadInput(
-            f"{path} cannot be written ({reason}); give a folder with room that you may write to"
+            f"{path} cannot be written ({reason}); give a writable folder with enough space"
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def check_target(path: Path) -> None:
-    """Raise BadInput where a file of this name could not be written, as far as can be told without writing."""
+    """Check that a file could be written to a path, as far as possible without writing.
+
+    Raises:
+        BadInput: the path is a directory, or its folder is not a directory or not writable.
+    """
     try:
         if path.is_dir():
             raise BadInput(f"{path} is a directory; give the name of a file in it")
@@ -49,4 +56,4 @@ def check_target(path: Path) -> None:
     if not existing.is_dir():
         raise BadInput(f"{path} cannot be written because {existing} is not a directory; give another folder")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise BadInput(f"{path} cannot be written (Permission denied); give a folder that you may write to")
+        raise BadInput(f"{path} cannot be written (Permission denied); give a writable folder")

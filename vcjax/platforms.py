@@ -1,6 +1,6 @@
-"""For which platform programs are traced: the default backend's, unless they are planned for one that is not here.
+"""The platform that functions are traced for, and placement of computations on the CPU.
 
-And where what no accelerator should do is done.
+The platform is the default backend's, except when programs are compiled ahead of time for absent devices.
 """
 
 from collections.abc import Iterator
@@ -9,24 +9,28 @@ from contextvars import ContextVar
 
 import jax
 
-_chosen: ContextVar[str | None] = ContextVar("platform", default=None)
+_platform: ContextVar[str | None] = ContextVar("platform", default=None)
 
 
 def platform() -> str:
-    """`cpu`, `gpu` or `tpu`: what a function that is being traced will run on, so that it can choose its form."""
-    return _chosen.get() or jax.default_backend()
+    """Return the platform that functions are traced for: `cpu`, `gpu` or `tpu`."""
+    return _platform.get() or jax.default_backend()
 
 
 @contextmanager
 def compiling_for(name: str) -> Iterator[None]:
-    """Inside, functions are traced for another platform. What was traced before keeps its form."""
-    token = _chosen.set(name)
+    """Trace functions for another platform inside this context; functions traced before are not traced again.
+
+    Args:
+        name: `cpu`, `gpu` or `tpu`.
+    """
+    token = _platform.set(name)
     try:
         yield
     finally:
-        _chosen.reset(token)
+        _platform.reset(token)
 
 
 def on_cpu() -> AbstractContextManager[None]:
-    """Inside, what is computed is computed by this host's processors, whatever accelerators there are."""
+    """Run computations on the CPU of this host inside this context, even if accelerators are present."""
     return jax.default_device(jax.local_devices(backend="cpu")[0])

@@ -1,4 +1,4 @@
-"""What comes from outside (a model's config.json, a run's configuration, a caller's numbers) as typed values, or one sentence why not."""
+"""Validation of configurations (config.json of a model, run configurations) and of arguments."""
 
 import dataclasses
 import types
@@ -11,30 +11,33 @@ import numpy as np
 from vcjax.errors import BadInput
 
 
-def typed(kind: Any, value: Any, where: str, *, leave_out: Collection[str] = ()) -> Any:
-    """A value of a type from what a table of json or ml_collections holds.
+def typed(kind: Any, value: Any, where: str, *, exclude: Collection[str] = ()) -> Any:
+    """Convert a value from JSON or ml_collections to a type, with validation.
 
     ```python
     schedule = typed(Schedule, {"kind": "cosine"}, "config.json: schedule")
     ```
 
     Args:
-        kind: a dataclass (a Flax module is one), `tuple[T, ...]`, `Mapping[str, T]`, `Literal[...]`, `T | None`, or a
-            plain type.
-        value: what the table holds.
-        where: how to call it.
-        leave_out: fields of the dataclass that cannot be set.
+        kind: target type: a dataclass (including Flax modules), `tuple[T, ...]`, `Mapping[str, T]`,
+            `Literal[...]`, `T | None`, or a plain type.
+        value: the value to convert; dataclasses are given as mappings.
+        where: name of the value, for error messages.
+        exclude: fields of the dataclass that cannot be set.
+
+    Returns:
+        A value of type `kind`.
 
     Raises:
-        BadInput: an unknown or missing key or a value of another type; it names the key and says what would be right.
+        BadInput: a key is unknown or missing, or a value has the wrong type; the message names the key.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if hasattr(value, "to_dict"):  # an ml_collections table
+    if hasattr(value, "to_dict"):  # an ml_collections.ConfigDict
         value = value.to_dict()
     if kind is Any:
         return value
     if dataclasses.is_dataclass(kind):
-        return _dataclass(kind, value, where, leave_out)
+        return _dataclass(kind, value, where, exclude)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
@@ -49,7 +52,7 @@ def typed(kind: Any, value: Any, where: str, *, leave_out: Collection[str] = ())
         return value
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {
-            key: typed(arguments[1], item, f"{where}.{key}") for key, item in _table(value, where).items()
+            key: typed(arguments[1], item, f"{where}.{key}") for key, item in _mapping(value, where).items()
         }
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -58,10 +61,10 @@ def typed(kind: Any, value: Any, where: str, *, leave_out: Collection[str] = ())
     return value
 
 
-def _dataclass(kind: Any, value: Any, where: str, leave_out: Collection[str]) -> Any:
-    table = _table(value, where)
+def _dataclass(kind: Any, value: Any, where: str, exclude: Collection[str]) -> Any:
+    table = _mapping(value, where)
     hints = typing.get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in leave_out}
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in exclude}
     for key in table:
         if key not in fields:
             raise BadInput(f"{where} has no setting {key!r}: it has {', '.join(fields) or 'none'}")
@@ -74,27 +77,57 @@ def _dataclass(kind: Any, value: Any, where: str, leave_out: Collection[str]) ->
     return kind(**{key: typed(hints[key], item, f"{where}.{key}") for key, item in table.items()})
 
 
-def _table(value: Any, where: str) -> Mapping[str, Any]:
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise BadInput(f"{where} must be a table, not {value!r}")
     return value
 
 
-def whole(name: str, value: Any) -> int:
-    """The value, if it is a whole number; BadInput that names it otherwise."""
+def integer(name: str, value: Any) -> int:
+    """Return the value as int.
+
+    Raises:
+        BadInput: the value is not an integer; the message names it.
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise BadInput(f"{name} must be a whole number, not {value!r}")
+        raise BadInput(f"{name} must be an integer, not {value!r}")
     return int(value)
 
 
 def finite(name: str, value: Any) -> float:
-    """The value, if it is a finite number; BadInput that names it otherwise."""
+    """Return the value as float.
+
+    Raises:
+        BadInput: the value is not a finite number; the message names it.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
         raise BadInput(f"{name} must be a finite number, not {value!r}")
     return float(value)
 
 
 def check_seed(seed: Any) -> None:
-    """Raise BadInput where a seed is not a whole number of 32 bits: others would be taken for one another."""
-    if not 0 <= whole("seed", seed) < 2**32:
+    """Check that a seed is an unsigned 32-bit integer.
+
+    Larger seeds would be truncated, so that different seeds give the same results.
+
+    Raises:
+        BadInput: the seed is out of range.
+    """
+    if not 0 <= integer("seed", seed) < 2**32:
         raise BadInput(f"seed must be from 0 to {2**32 - 1}, not {seed}")
+
+
+def defaults_of(kind: type) -> dict[str, Any]:
+    """Return the defaults of a dataclass as a nested table; fields without a default are left out."""
+    table: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        if field.default_factory is not dataclasses.MISSING:
+            value = field.default_factory()
+        elif field.default is not dataclasses.MISSING:
+            value = field.default
+        else:
+            continue
+        is_table = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        value = dataclasses.asdict(value) if is_table else value  # pyright: ignore[reportArgumentType]
+        table[field.name] = value
+    return table

@@ -1,21 +1,23 @@
-"""The sprites' recipe at a quarter of its steps, whole and with one thing left out, on the same seed."""
+"""Ablations of the sprites recipe: a quarter of its steps with the same seed, complete or with one part left
+out.
+"""
 
 from typing import Any
 
-from configs import sprites
+from vcjax.configs import sprites
 
-SHARE = 4  # of the recipe's steps each arm takes one in so many
+FRACTION = 4  # each arm takes one in so many of the recipe's steps
 
 
 def quarter(name: str) -> Any:
-    """`configs/sprites.py` with a quarter of the steps in each stage, and of the warm-up.
+    """Return `sprites` with a quarter of the steps in each stage, and of the warm-up.
 
     Args:
-        name: of the run's folder.
+        name: name of the run's folder.
     """
     config: Any = sprites.get_config()
     config.out = f"runs/{name}"
-    config.optimizer.warmup //= SHARE
+    config.optimizer.warmup_steps //= FRACTION
     for stage in config.stages:
-        stage.steps //= SHARE
+        stage.steps //= FRACTION
     return config

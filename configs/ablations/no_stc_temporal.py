@@ -1,16 +1,20 @@
-"""The recipe of `whole.py` without the temporal layer of the STC-encoder: what it is worth for consistency and motion
-(VideoComposer, section 4.3).
+"""Purpose: effect of the temporal layer of the STC-encoder (VideoComposer, section 4.3).
 
-python -m vcjax.training --config=configs/ablations/no_stc_temporal.py
+Command:
+
+    vcjax train --config=ablations/no_stc_temporal
+
+Time: estimated 105 s on an H100, 11 hours on two CPU cores.
+Result: not run yet.
 """
 
 from typing import Any
 
-from configs.ablations import quarter
+from vcjax.configs.ablations import quarter
 
 
 def get_config() -> Any:
-    """`whole.py` but for one thing."""
+    """Return `whole` without temporal layers in the STC-encoders."""
     config = quarter("no_stc_temporal")
     with config.unlocked():
         config.model.networks.stc.temporal = False

@@ -1,13 +1,18 @@
-"""The sprites' recipe at a quarter of its steps: what the ablations are compared with.
+"""Purpose: the sprites recipe at a quarter of its steps, the reference of the ablations.
 
-python -m vcjax.training --config=configs/ablations/whole.py
+Command:
+
+    vcjax train --config=ablations/whole
+
+Time: estimated 105 s on an H100, 11 hours on two CPU cores.
+Result: not run yet.
 """
 
 from ml_collections import ConfigDict
 
-from configs.ablations import quarter
+from vcjax.configs.ablations import quarter
 
 
 def get_config() -> ConfigDict:
-    """Nothing is left out."""
+    """Return the recipe with nothing left out."""
     return quarter("whole")

@@ -1,37 +1,38 @@
-"""The depth network of `tiny`, which depth is extracted from footage with.
+"""Purpose: the depth network of `tiny`, which extracts the depth condition from source videos.
 
-python -m vcjax.training --config=configs/pretrain/depth.py
+Command:
 
-Fifteen minutes on one core. What is seen as near on 24 pictures not seen overlaps what is near by 0.90. How the background
-slants it cannot know, since nothing in a picture of this world tells.
+    vcjax train --config=pretrain/depth
+
+Time: fifteen minutes on one CPU core.
+Result: IoU of the foreground 0.90 on 24 held-out images. The slant of the background cannot be learned:
+images of this world do not show it.
 """
 
 from ml_collections import ConfigDict
 
-from configs import DEVICES
-from vcjax.loading import model_table
+from vcjax.composer.loading import load_model_config
 
 
 def get_config() -> ConfigDict:
-    """First and last frame of each clip of the sprite world, as pictures."""
+    """Return the recipe: first and last frame of each clip of the sprite world, as images."""
     return ConfigDict(
         {
             "task": "depth",
-            "model": model_table("tiny"),
+            "model": load_model_config("tiny"),
             "out": "runs/depth",
-            "start": "",
-            "ema": 0.998,
-            "log_every": 50,
+            "ema_decay": 0.998,
             "save_every": 250,
             "sample_every": 500,
-            **DEVICES,
             "optimizer": {
+                "name": "adamw",
                 "learning_rate": 3e-4,
-                "warmup": 100,
-                "decay": "cosine",
-                "final": 0.02,
+                "warmup_steps": 100,
+                "schedule": "cosine",
+                "final_fraction": 0.02,
                 "weight_decay": 1e-3,
+                "options": {"b1": 0.9, "b2": 0.999, "eps": 1e-8},
             },
-            "stages": (ConfigDict({"name": "depth", "steps": 1500, "batch": 16, "frames": 2}),),
+            "stages": (ConfigDict({"name": "depth", "steps": 1500, "batch_size": 16, "frames": 2}),),
         }
     )

@@ -1,36 +1,37 @@
-"""The sketch network of `tiny`, which lines are extracted from footage with.
+"""Purpose: the sketch network of `tiny`, which extracts the sketch conditions from source videos.
 
-python -m vcjax.training --config=configs/pretrain/sketch.py
+Command:
 
-Four minutes on one core. On 64 pictures not seen, lines above 0.3 have an F-score of 0.96 within one pixel.
+    vcjax train --config=pretrain/sketch
+
+Time: four minutes on one CPU core.
+Result: F-score 0.96 within one pixel, of lines above 0.3, on 64 held-out images.
 """
 
 from ml_collections import ConfigDict
 
-from configs import DEVICES
-from vcjax.loading import model_table
+from vcjax.composer.loading import load_model_config
 
 
 def get_config() -> ConfigDict:
-    """The first frame of each clip of the sprite world, as pictures."""
+    """Return the recipe: the first frame of each clip of the sprite world, as images."""
     return ConfigDict(
         {
             "task": "sketch",
-            "model": model_table("tiny"),
+            "model": load_model_config("tiny"),
             "out": "runs/sketch",
-            "start": "",
-            "ema": 0.998,
-            "log_every": 50,
+            "ema_decay": 0.998,
             "save_every": 250,
             "sample_every": 500,
-            **DEVICES,
             "optimizer": {
+                "name": "adamw",
                 "learning_rate": 2e-3,
-                "warmup": 50,
-                "decay": "cosine",
-                "final": 0.02,
+                "warmup_steps": 50,
+                "schedule": "cosine",
+                "final_fraction": 0.02,
                 "weight_decay": 1e-3,
+                "options": {"b1": 0.9, "b2": 0.999, "eps": 1e-8},
             },
-            "stages": (ConfigDict({"name": "sketch", "steps": 400, "batch": 16, "frames": 1}),),
+            "stages": (ConfigDict({"name": "sketch", "steps": 400, "batch_size": 16, "frames": 1}),),
         }
     )

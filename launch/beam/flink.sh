@@ -1,28 +1,29 @@
 #!/usr/bin/env bash
-# Prepares footage on a Flink cluster. Footage, model and data set lie on a file system that all nodes see.
+# Prepare videos on a Flink cluster. Videos, model and data set must be on a file system that all nodes share.
 #
-#   launch/beam/worker.sh                                                            # on each node, beside its task manager
-#   MASTER=http://flink:8081 PARALLELISM=64 launch/beam/flink.sh /nfs/videos --out /nfs/data/mine --model /nfs/models/videocomposer
-#   MASTER=http://flink:8081 DRY_RUN=1 launch/beam/flink.sh /nfs/videos --out /nfs/data/mine    # prints the command instead
+#   launch/beam/worker.sh                      # on each node with a task manager
+#   MASTER=http://flink:8081 PARALLELISM=64 launch/beam/flink.sh /nfs/videos --out /nfs/data/mine \
+#       --model /nfs/models/videocomposer
+#   MASTER=... DRY_RUN=1 launch/beam/flink.sh /nfs/videos --out /nfs/data/mine    # print the command only
 #
-# MASTER       of Flink (http://host:port)
-# PARALLELISM  shards that are made at once (Flink's own default)
-# VERSION      of Flink (Beam's newest)
-# PORT         of the workers (50000)
+# MASTER       address of Flink (http://host:port)
+# PARALLELISM  number of shards that are processed in parallel (default: Flink's)
+# VERSION      version of Flink (default: the newest that Beam supports)
+# PORT         port of the workers (default: 50000)
 #
-# It wants Java here, for Beam's job server, which Beam downloads. Where a node is lost, Flink gives its shards to
-# others; killed and called again, it goes on with what is not finished. Spark: vcjax prepare ... -- --runner=SparkRunner
+# This machine needs Java for Beam's job server, which Beam downloads. Flink moves the shards of a lost node to other
+# nodes; an interrupted preparation resumes when it is run again. Spark: vcjax prepare ... -- --runner=SparkRunner
 # --spark_master_url=spark://host:7077 and the same environment. Dataflow: -- --runner=DataflowRunner --project=...
 # --region=... --temp_location=gs://... --sdk_container_image=..., an image with vcjax[beam] and the shared file system.
 set -euo pipefail
 
 if [ $# -lt 1 ] || [ -z "${MASTER:-}" ]; then
-    echo "usage: MASTER=http://host:8081 launch/beam/flink.sh FOOTAGE --out FOLDER [options of vcjax prepare]" >&2
+    echo "usage: MASTER=http://host:8081 launch/beam/flink.sh SOURCE --out FOLDER [options of vcjax prepare]" >&2
     exit 2
 fi
 home=$(dirname "${BASH_SOURCE[0]}")/../..
 
-run() { # a command, or its text where nothing is to be done
+run() { # run a command, or print it in a dry run
     if [ -n "${DRY_RUN:-}" ]; then printf '%q ' "$@" && echo; else "$@"; fi
 }
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Prepares footage on this machine: Beam's direct runner, a thread a core, and all of its GPUs.
+# Prepare videos on this machine: Beam's local runner, one thread per core, and all GPUs.
 #
 #   launch/beam/here.sh videos --out data/mine --without depth,single_sketch,sketch
 #   EXTRA=beam,cuda launch/beam/here.sh videos --out data/mine --model models/videocomposer
-#   DRY_RUN=1 launch/beam/here.sh videos --out data/mine      # prints the commands instead
+#   DRY_RUN=1 launch/beam/here.sh videos --out data/mine      # print the commands only
 #
-# The first call makes .venv. Killed at any time and called again, it goes on where it was.
+# The first call creates .venv. An interrupted preparation resumes when it is run again.
 set -euo pipefail
 
-[ $# -ge 1 ] || { echo "usage: launch/beam/here.sh FOOTAGE --out FOLDER [options of vcjax prepare]" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: launch/beam/here.sh SOURCE --out FOLDER [options of vcjax prepare]" >&2; exit 2; }
 home=$(dirname "${BASH_SOURCE[0]}")/../..
 
-run() { # a command, or its text where nothing is to be done
+run() { # run a command, or print it in a dry run
     if [ -n "${DRY_RUN:-}" ]; then printf '%q ' "$@" && echo; else "$@"; fi
 }
 

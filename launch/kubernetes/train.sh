@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
-# Trains on nodes of a Kubernetes cluster: an indexed Job, a pod a node with all of its GPUs.
+# Train on nodes of a Kubernetes cluster: an indexed Job, one pod per node with all of its GPUs.
 #
-#   IMAGE=registry/vcjax CLAIM=runs HOSTS=4 GPUS=8 launch/kubernetes/train.sh configs/videocomposer.py --config.mesh.fsdp=8 \
-#       --config.stages[0].batch=32 --config.stages[1].batch=32 --config.parts=runs/models/videocomposer
-#   IMAGE=... CLAIM=... DRY_RUN=1 launch/kubernetes/train.sh configs/videocomposer.py     # prints the commands instead
+#   IMAGE=registry/vcjax CLAIM=runs HOSTS=4 GPUS=8 launch/kubernetes/train.sh videocomposer --config.mesh.fsdp=8 \
+#       "--config.stages[0].batch_size=32" "--config.stages[1].batch_size=32" \
+#       --config.frozen_from=runs/models/videocomposer
+#   IMAGE=... CLAIM=... DRY_RUN=1 launch/kubernetes/train.sh videocomposer     # print the commands only
 #
-# IMAGE     to build, to push and to run (with docker)
-# CLAIM     of a volume that all nodes can write (ReadWriteMany): it becomes runs/
-# HOSTS     pods (1)
-# GPUS      of each (8)
-# NAME      of the job (vcjax)
+# IMAGE     container image to build, push and run (with docker)
+# CLAIM     claim of a volume that all nodes can write (ReadWriteMany), mounted as runs/
+# HOSTS     number of pods (default: 1)
+# GPUS      GPUs per pod (default: 8)
+# NAME      name of the job (default: vcjax)
 #
-# A batch must divide among all GPUs, and the model folder that the run starts from lie on the volume.
+# The batch size must be a multiple of the number of GPUs, and the model folder that the run starts from must be on the
+# volume.
 #
-# Preemption: a pod that is told to go (SIGTERM) has all of them stop behind the same step, with a checkpoint; where one
-# dies, the others leave within a minute. The Job starts them again, and they go on from the last checkpoint. It fails
-# where the configuration is wrong, or after six failures of other kinds. `kubectl delete job,service NAME` ends it.
+# Preemption: when one pod gets SIGTERM, all stop after the same step, with a checkpoint; when one dies, the others exit
+# within a minute. The Job restarts them, and they resume from the last checkpoint. The Job fails where the configuration
+# is wrong, or after six other failures. `kubectl delete job,service NAME` deletes it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -26,7 +28,7 @@ fi
 config=$1
 shift
 
-run() { # a command, or its text where nothing is to be done
+run() { # run a command, or print it in a dry run
     if [ -n "${DRY_RUN:-}" ]; then printf '%q ' "$@" && echo; else "$@"; fi
 }
 manifest() {

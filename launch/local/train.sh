@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Trains on this machine: one process with all of its GPUs, or its CPU.
+# Train on this machine: one process with all GPUs, or the CPU.
 #
-#   launch/local/train.sh configs/sprites.py --config.out=runs/sprites
-#   EXTRA= launch/local/train.sh configs/smoke.py          # a CPU: JAX without CUDA
-#   DRY_RUN=1 launch/local/train.sh configs/sprites.py     # prints the commands instead
+#   launch/local/train.sh sprites --config.out=runs/sprites
+#   EXTRA= launch/local/train.sh smoke          # on a CPU: JAX without CUDA
+#   DRY_RUN=1 launch/local/train.sh sprites     # print the commands only
 #
-# The first call makes .venv. Preemption: SIGTERM and Ctrl-C end the run after the step in flight, with a checkpoint;
-# called again, it goes on from the last one, also after a crash. A machine that may be taken away and come back takes
-# a line in its crontab:
+# The first call creates .venv. Preemption: SIGTERM and Ctrl-C end the run after the current step, with a checkpoint; the
+# next call resumes from the last checkpoint, also after a crash. On a preemptible machine, add a line to its crontab:
 #
-#   @reboot cd vcjax && launch/local/train.sh configs/sprites.py >> train.log 2>&1
+#   @reboot cd vcjax && launch/local/train.sh sprites >> train.log 2>&1
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -18,7 +17,7 @@ config=$1
 shift
 extra=${EXTRA-cuda}
 
-run() { # a command, or its text where nothing is to be done
+run() { # run a command, or print it in a dry run
     if [ -n "${DRY_RUN:-}" ]; then printf '%q ' "$@" && echo; else "$@"; fi
 }
 
@@ -26,4 +25,4 @@ if [ ! -x .venv/bin/vcjax ]; then
     run "${PYTHON:-python3}" -m venv .venv
     run .venv/bin/python -m pip install --editable ".${extra:+[$extra]}"
 fi
-run exec .venv/bin/vcjax train --config="$config" "$@" # exec: signals come to the trainer itself
+run exec .venv/bin/vcjax train --config="$config" "$@" # exec: the trainer receives the signals

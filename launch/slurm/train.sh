@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Trains on the GPUs of one or several nodes under Slurm, a process a GPU.
+# Train on the GPUs of one or several nodes with Slurm, one process per GPU.
 #
-#   sbatch --nodes=4 launch/slurm/train.sh configs/videocomposer.py --config.out=/scratch/vc --config.mesh.fsdp=8 \
-#       --config.stages[0].batch=32 --config.stages[1].batch=32 --config.parts=/scratch/models/videocomposer
-#   DRY_RUN=1 launch/slurm/train.sh configs/videocomposer.py     # prints the commands instead
+#   sbatch --nodes=4 launch/slurm/train.sh videocomposer --config.out=/scratch/vc --config.mesh.fsdp=8 \
+#       "--config.stages[0].batch_size=32" "--config.stages[1].batch_size=32" \
+#       --config.frozen_from=/scratch/models/videocomposer
+#   DRY_RUN=1 launch/slurm/train.sh videocomposer     # print the commands only
 #
-# Call it in a checkout that all nodes see, with its .venv (pip install --editable '.[cuda]'); the run's folder must be
-# on such a file system too, and the model folder that it starts from; a batch must divide among all GPUs. Partition, account and the like are options of sbatch.
+# Run it in a checkout on a file system that all nodes share, with its .venv (pip install --editable '.[cuda]'). The
+# folder of the run and the model folder that it starts from must be on a shared file system too. The batch size must be
+# a multiple of the number of GPUs. Set partition and account with the options of sbatch.
 #
-# Preemption: two minutes before the time is up, and when the job is preempted, Slurm sends SIGTERM: all processes stop
-# behind the same step, with a checkpoint. A preempted job, and one whose node fails, Slurm queues again itself; one whose
-# time is up, or that lost a process, is queued again below. It then goes on from its last checkpoint.
+# Preemption: Slurm sends SIGTERM two minutes before the time limit and when the job is preempted. All processes then
+# stop after the same step, with a checkpoint. Slurm requeues a preempted job and one whose node fails; this script
+# requeues a job at its time limit and one that lost a process. The job resumes from its last checkpoint.
 #SBATCH --job-name=vcjax
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=8
@@ -26,18 +28,18 @@ set -euo pipefail
 config=$1
 shift
 
-run() { # a command, or its text where nothing is to be done
+run() { # run a command, or print it in a dry run
     if [ -n "${DRY_RUN:-}" ]; then printf '%q ' "$@" && echo; else "$@"; fi
 }
 
-export VCJAX_HOSTS=auto # the processes find one another by Slurm's variables
+export VCJAX_HOSTS=auto # JAX reads the addresses from Slurm's variables
 code=0
 run srun --kill-on-bad-exit=0 .venv/bin/vcjax train --config="$config" "$@" || code=$?
 if [ -n "${DRY_RUN:-}" ]; then
-    run scontrol requeue JOB # where the time was up or a process was lost
+    run scontrol requeue JOB # at the time limit, or where a process was lost
     exit
 fi
-# 75: stopped by a signal, to be gone on with; 3: another process was lost. A cancelled job is not RUNNING any more.
+# 75: stopped by a signal, with a checkpoint; 3: another process was lost. The state of a cancelled job is not RUNNING.
 if [ "$code" -eq 75 ] || [ "$code" -eq 3 ]; then
     state=$(squeue --noheader --job "$SLURM_JOB_ID" --format=%T)
     [ "$state" != RUNNING ] || scontrol requeue "$SLURM_JOB_ID"

@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
-# Trains on a slice of a TPU pod: asks for it, sets it up, trains, asks again where it was taken away, and gives it back.
+# Train on a slice of a TPU pod: request the slice, set it up, train, request it again after a preemption, delete it.
 #
 #   gcloud auth login && gcloud config set project PROJECT
 #   gcloud storage cp -r models/videocomposer gs://my-runs/models/
-#   TYPE=v5p-128 ZONE=us-east5-a BUCKET=my-runs launch/tpu/train.sh configs/videocomposer.py --config.mesh.fsdp=16 \
-#       --config.stages[0].batch=64 --config.stages[1].batch=64 --config.parts=runs/models/videocomposer
-#   TYPE=... ZONE=... BUCKET=... DRY_RUN=1 launch/tpu/train.sh configs/videocomposer.py     # prints the commands instead
+#   TYPE=v5p-128 ZONE=us-east5-a BUCKET=my-runs launch/tpu/train.sh videocomposer --config.mesh.fsdp=16 \
+#       "--config.stages[0].batch_size=64" "--config.stages[1].batch_size=64" \
+#       --config.frozen_from=runs/models/videocomposer
+#   TYPE=... ZONE=... BUCKET=... DRY_RUN=1 launch/tpu/train.sh videocomposer     # print the commands only
 #
-# TYPE      of the slice as gcloud names it; its number is of cores for v5p (two a chip), of chips for v5litepod and v6e
-# ZONE      where it is
-# BUCKET    of Cloud Storage, mounted as runs/ on every host: configuration, checkpoints and metrics lie there
-# NAME      of the slice (vcjax)
-# SPOT      empty for chips that are not taken away; else for cheap ones that may be (1)
+# TYPE      type of the slice as gcloud names it: with the number of cores for v5p (two per chip), else of chips
+# ZONE      zone of the slice
+# BUCKET    bucket of Cloud Storage, mounted as runs/ on every host, for configuration, checkpoints and metrics
+# NAME      name of the slice (default: vcjax)
+# SPOT      1 for preemptible chips (default), empty for others
 #
-# A batch must divide among all chips (64 of a v5p-128), and the model folder that the run starts from be in the bucket.
+# The batch size must be a multiple of the number of chips (64 of a v5p-128), and the model folder that the run starts
+# from must be in the bucket.
 #
-# Run it where it can stay (a small machine, tmux). Preemption: each host gets SIGTERM, all stop behind the same step with
-# a checkpoint; this script sees that the slice is gone, asks for another and goes on from there. So it does when it is
-# itself started again. The committed state of the checkout is what is trained with.
+# Run it on a machine that stays up (a small one, in tmux). Preemption: each host gets SIGTERM, and all stop after the
+# same step, with a checkpoint. This script then requests another slice and resumes there; so it does when it is itself
+# restarted. It trains with the committed state of the checkout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -36,20 +38,20 @@ case $TYPE in
     *) echo "TYPE must begin with v5litepod-, v5p- or v6e-, not $TYPE" >&2 && exit 2 ;;
 esac
 
-run() { # a command, or its text where nothing is to be done
+run() { # run a command, or print it in a dry run
     if [ -n "${DRY_RUN:-}" ]; then printf '%q ' "$@" && echo; else "$@"; fi
 }
 slices() { local verb=$1; shift; run gcloud compute tpus queued-resources "$verb" "$name" --zone="$ZONE" "$@"; }
 on() { run gcloud compute tpus tpu-vm ssh "$name" --zone="$ZONE" --worker="$1" --command="$2"; }
 state() { slices describe --format='value(state.state)' 2>/dev/null || echo NONE; }
 
-slice() { # wait for it, after asking for it where there is none
+slice() { # request the slice if there is none, and wait for it
     if [ -n "${DRY_RUN:-}" ]; then create && return; fi
     while true; do
         case $(state) in
             ACTIVE) return ;;
             NONE) create ;;
-            FAILED | SUSPENDED) slices delete --quiet --force ;; # what is left of one that was taken away
+            FAILED | SUSPENDED) slices delete --quiet --force ;; # the remains of a preempted slice
             *) sleep 60 ;;
         esac
     done
@@ -73,7 +75,7 @@ setup="
     [ -d .venv ] || ~/.local/bin/uv venv --python 3.12 .venv
     ~/.local/bin/uv pip install --quiet --editable '.[tpu]'
 "
-# How it ended is left on the host: gcloud does not tell the code of each.
+# The exit code is written to a file on the host: gcloud does not return it.
 train="cd vcjax; rm -f code; VCJAX_HOSTS=auto .venv/bin/vcjax train --config=$(printf '%q ' "$config" "$@"); echo \$? > code"
 
 run git archive --output=vcjax.tgz HEAD
@@ -88,7 +90,7 @@ while true; do
     if [ -n "${DRY_RUN:-}" ]; then echo "$code" && code=0; fi
     case $code in
         0) slices delete --quiet --force && exit 0 ;;
-        1 | 2) echo "the run stopped with code $code; the slice $name is still there" >&2 && exit "$code" ;;
-        *) sleep 60 ;; # preempted, or a host was lost: it goes on from the last checkpoint
+        1 | 2) echo "the run stopped with code $code; the slice $name still exists" >&2 && exit "$code" ;;
+        *) sleep 60 ;; # preempted, or a host was lost: resume from the last checkpoint
     esac
 done

@@ -1,4 +1,4 @@
-"""Every condition can be stored: what is read back is as true as it says, and a clip takes less than 2 MB."""
+"""Storage of conditions: round trips within the stated error, and records below 2 MB."""
 
 import dataclasses
 
@@ -9,26 +9,26 @@ from hypothesis import strategies as st
 
 import vcjax
 from vcjax.conditions.base import ClipShape
-from vcjax.conditions.catalogue import CATALOGUE, from_settings, to_settings
+from vcjax.conditions.catalogue import CATALOGUE, conditions_from_config, conditions_to_config
 from vcjax.conditions.mask import Mask
-from vcjax.conditions.storage import FORMS, TABLES, PictureCondition, maps_of, picture_files
-from vcjax.data.records import RecordForm
+from vcjax.conditions.storage import ENCODINGS, HEADER_BYTES, ImageFileCondition, decode_images, encode_images
+from vcjax.data.records import RecordCodec
 from vcjax.errors import BadInput
 from vcjax.video.resize import resize_crop_field
 from vcjax.weights.convert.released import CONDITIONS
 
-SMALL = ClipShape(frames=3, height=8, width=12, fps=8.0)  # whose maps fit into a PNG of any content
+SMALL = ClipShape(frames=3, height=8, width=12, fps=8.0)  # maps so small that PNG always fits
 RELEASED = ClipShape(frames=16, height=256, width=256, fps=4.0)
 MEGABYTE = 1_000_000
 
 
 def noise(condition, shape, rng):
-    """Material of a condition that nothing can be known of."""
+    """Return random stored features of a condition."""
     if condition.kind == "tokens":
-        size = getattr(condition, "width", 77)
+        size = getattr(condition, "embed_dim", 77)
         return (
             rng.standard_normal(size, np.float32)
-            if "width" in dir(condition)
+            if "embed_dim" in dir(condition)
             else rng.integers(0, 99, size, np.int32)
         )
     channels = 3 if isinstance(condition, Mask) else condition.channels
@@ -42,102 +42,102 @@ def psnr(a, b):
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_every_condition_comes_back(name):
+def test_decoding_inverts_encoding(name):
     condition = CATALOGUE[name]()
-    material = noise(condition, SMALL, np.random.default_rng(0))
-    stored = condition.encode(material)
-    assert stored.keys() == condition.fields(SMALL).keys()
-    back = condition.decode(stored)
-    assert back.shape == material.shape
-    assert back.dtype == material.dtype
-    assert np.abs(back - material).max() <= np.ptp(material) / 500  # half a level of 8 bits, with slack
+    stored = noise(condition, SMALL, np.random.default_rng(0))
+    fields = condition.encode(stored)
+    assert fields.keys() == condition.fields(SMALL).keys()
+    decoded = condition.decode(fields)
+    assert decoded.shape == stored.shape
+    assert decoded.dtype == stored.dtype
+    assert np.abs(decoded - stored).max() <= np.ptp(stored) / 500  # half a level of 8 bits, with slack
     assert condition.stored_as
-    assert condition.at_load(back, 3).shape[:-1] == back.shape[:-1]
+    assert condition.from_stored(decoded, 3).shape[:-1] == decoded.shape[:-1]
 
 
 @settings(max_examples=20, deadline=None)
 @given(
     low=st.floats(-5, 5),
-    spread=st.floats(0, 10),
+    span=st.floats(0, 10),
     channels=st.sampled_from([1, 3]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_small_maps_are_exact_but_for_their_8_bits(low, spread, channels, seed):
-    maps = low + spread * np.random.default_rng(seed).random((2, 6, 5, channels))
-    files = picture_files(maps, (low, low + spread), 3)
+def test_small_maps_are_exact_up_to_8_bits(low, span, channels, seed):
+    maps = low + span * np.random.default_rng(seed).random((2, 6, 5, channels))
+    files = encode_images(maps, (low, low + span), 3)
     assert {file[:4] for file in files} == {b"\x89PNG"}
-    slack = 1e-5 * (1 + abs(low) + spread)  # of float32
-    assert np.abs(maps_of(files, (low, low + spread)) - maps).max() <= spread / 510 + slack
+    slack = 1e-5 * (1 + abs(low) + span)  # of float32
+    assert np.abs(decode_images(files, (low, low + span)) - maps).max() <= span / 510 + slack
 
 
-def test_a_map_never_takes_more_than_its_bits():
+def test_an_encoded_map_is_below_its_maximum_of_bits():
     rng = np.random.default_rng(0)
     for family in CATALOGUE.values():
-        if issubclass(family, PictureCondition):
+        if issubclass(family, ImageFileCondition):
             condition = dataclasses.replace(family(), scale=1.0)
-            material = noise(condition, dataclasses.replace(RELEASED, frames=2), rng)
-            largest = max(map(len, condition.encode(material)[family.name]))
-            assert largest <= TABLES + family.bits * 256 * 256 / 8
-    assert FORMS[0][0] == "PNG"
+            stored = noise(condition, dataclasses.replace(RELEASED, frames=2), rng)
+            largest = max(map(len, condition.encode(stored)[family.name]))
+            assert largest <= HEADER_BYTES + family.bits * 256 * 256 / 8
+    assert ENCODINGS[0][0] == "PNG"
 
 
 def test_a_clip_of_noise_takes_less_than_2_megabytes():
-    """At the released size, each block with a vector of its own, and latents that cannot be packed."""
+    """At the released size, with another vector in each block, and incompressible latents."""
     rng = np.random.default_rng(0)
-    conditions = from_settings(CONDITIONS)
-    materials = {name: noise(condition, RELEASED, rng) for name, condition in conditions.items()}
+    conditions = conditions_from_config(CONDITIONS)
+    stored = {name: noise(condition, RELEASED, rng) for name, condition in conditions.items()}
     field = np.zeros((16, 480, 854, 2), np.float32)
     field[:, 8::16, 8::16] = rng.integers(-64, 64, (16, 30, 53, 2)) / 4
-    materials["motion"] = resize_crop_field(field, 256, 256)
+    stored["motion"] = resize_crop_field(field, 256, 256)
     latents = rng.standard_normal((2, 16, 32, 32, 4), np.float32)
-    record = {"clip": "", "caption": "", "fps": 4.0, "mean": latents[0], "deviation": latents[1]}
-    data = RecordForm(RELEASED, (32, 32, 4), conditions).encode({**record, "conditions": materials})
+    record = {"clip": "", "caption": "", "fps": 4.0, "mean": latents[0], "std": latents[1]}
+    data = RecordCodec(RELEASED, (32, 32, 4), conditions).encode({**record, "conditions": stored})
     assert len(data) < 2 * MEGABYTE
 
 
-def test_real_footage_is_as_true_as_it_says(shared):
+def test_real_videos_are_stored_with_the_stated_psnr(shared):
     clip = vcjax.read(shared / "media" / "tennis.mp4", fps=4, count=2)
     shape = dataclasses.replace(RELEASED, frames=2)
-    conditions = from_settings(CONDITIONS)
+    conditions = conditions_from_config(CONDITIONS)
     for name, least in (("image", 38), ("mask", 37)):
         condition = conditions[name]
-        material = condition.material(clip, "", shape, {})
-        assert psnr(condition.decode(condition.encode(material)), material) > least
+        stored = condition.stored_features(clip, "", shape, {})
+        assert psnr(condition.decode(condition.encode(stored)), stored) > least
         assert f"above {least} dB" in condition.stored_as
 
 
-def test_vectors_of_the_codec_come_back_exactly():
-    """Quarters of a pixel, as the codec counts them, up to 256 pixels."""
+def test_codec_vectors_are_stored_exactly():
+    """Quarters of a pixel, the resolution of the codec, up to 256 pixels."""
     motion = np.arange(-1024, 1024, dtype=np.float32).reshape(1, 32, 32, 2) / 4
     condition = CATALOGUE["motion"]()
     np.testing.assert_array_equal(condition.decode(condition.encode(motion)), motion)
 
 
-def test_what_half_precision_cannot_hold_is_refused():
+def test_values_outside_the_range_of_half_precision_are_errors():
     with pytest.raises(BadInput, match="motion must lie within 65504"):
         CATALOGUE["motion"]().encode(np.full((1, 4, 4, 2), 1e5, np.float32))
 
 
-def test_masks_are_drawn_when_they_are_loaded():
+def test_masks_are_drawn_at_loading():
     mask = Mask()
     frames = np.full((3, 32, 32, 3), 0.5, np.float32)
-    one, again, other = mask.at_load(frames, 1), mask.at_load(frames, 1), mask.at_load(frames, 2)
+    one, again, other = mask.from_stored(frames, 1), mask.from_stored(frames, 1), mask.from_stored(frames, 2)
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
     np.testing.assert_array_equal(one[..., :3], frames * one[..., 3:])
     assert set(np.unique(one[..., 3])) <= {0.0, 1.0}
 
 
-def test_settings_of_conditions_come_back():
-    conditions = from_settings(CONDITIONS)
-    assert from_settings(to_settings(conditions)) == conditions
+def test_settings_round_trip():
+    conditions = conditions_from_config(CONDITIONS)
+    assert conditions_from_config(conditions_to_config(conditions)) == conditions
 
 
-def test_a_condition_of_ones_own_is_stored_as_maps_are(tmp_path):
-    settings_ = {"colour": {"class": "tests.conditions.own:Colour", "scale": 0.5}}
-    conditions = from_settings(settings_)
-    assert to_settings(conditions)["colour"]["class"] == "tests.conditions.own:Colour"
+def test_a_custom_map_condition_can_be_stored(tmp_path):
+    settings_ = {"colour": {"class": "tests.conditions.custom_condition:Colour", "scale": 0.5}}
+    conditions = conditions_from_config(settings_)
+    assert conditions_to_config(conditions)["colour"]["class"] == "tests.conditions.custom_condition:Colour"
     colour = conditions["colour"]
-    material = colour.material(vcjax.Clip(np.full((3, 8, 12, 3), 51, np.uint8), 8), "", SMALL, {})
+    stored = colour.stored_features(vcjax.Clip(np.full((3, 8, 12, 3), 51, np.uint8), 8), "", SMALL, {})
     assert colour.fields(SMALL)["colour"].shape == (None, 4, 6, 3)
-    np.testing.assert_allclose(colour.decode(colour.encode(material)), 0.2, rtol=2**-11)
+    np.testing.assert_allclose(colour.decode(colour.encode(stored)), 0.2, rtol=2**-11)

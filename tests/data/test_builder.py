@@ -1,4 +1,4 @@
-"""TFDS makes and reads prepared data sets, with no TensorFlow in the environment and no network."""
+"""The TFDS builder works without TensorFlow and without a network connection."""
 
 import importlib.metadata
 import socket
@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from tests.training.runs import MODEL, small_parts
 from vcjax.data.builder import Clips
 from vcjax.data.prepare import Job
-from vcjax.data.records import Prepared
+from vcjax.data.records import PreparedDataset
 from vcjax.data.sprite_clips import SpriteClips
 
 
@@ -24,7 +24,7 @@ def built(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
 
         def connect(self, address):
-            raise AssertionError(f"the network was asked for: {address}")
+            raise AssertionError(f"connection to {address}")
 
         patch.setattr(socket.socket, "connect", connect)
         builder = Clips(job=job, data_dir=folder / "data")
@@ -32,8 +32,8 @@ def built(tmp_path_factory):
     return builder
 
 
-def test_tfds_reads_what_we_read(built):
-    ours = Prepared(built.data_dir).split("train")
+def test_tfds_and_our_reader_agree(built):
+    ours = PreparedDataset(built.data_dir).split("train")
     for source in (
         built.as_data_source("train"),
         tfds.builder_from_directory(built.data_dir).as_data_source("train"),
@@ -43,32 +43,32 @@ def test_tfds_reads_what_we_read(built):
             assert theirs["clip"].decode() == record["clip"]
             np.testing.assert_array_equal(theirs["mean"].astype(np.float32), record["mean"])
             np.testing.assert_array_equal(theirs["conditions"]["text"]["text"], record["conditions"]["text"])
-            assert theirs["conditions"]["depth"]["depth"][0].startswith(b"\x89PNG")  # a picture file
+            assert theirs["conditions"]["depth"]["depth"][0].startswith(b"\x89PNG")
 
 
-def test_tfds_knows_version_and_splits(built):
+def test_tfds_reads_version_and_splits(built):
     info = tfds.builder_from_directory(built.data_dir).info
-    assert str(info.version) == "1.0.0"
+    assert str(info.version) == "2.0.0"
     assert {name: split.num_examples for name, split in info.splits.items()} == {"train": 5, "validation": 1}
     assert [split.shard_lengths for split in info.splits.values()] == [[2, 2, 1], [1]]
 
 
-def test_how_it_was_made_is_recorded(built):
-    recorded = Prepared(built.data_dir).description.made
+def test_the_configuration_is_recorded(built):
+    recorded = PreparedDataset(built.data_dir).description.made
     assert recorded["source"] == {"kind": "SpriteClips", "train": 5, "validation": 1, "test": 0}
     assert recorded["conditions"] == ["text", "motion", "depth"]
     assert set(recorded["with"]) == {"vcjax", "jax", "av", "pillow"}
 
 
-def test_there_is_no_tensorflow(built):
+def test_tensorflow_is_not_installed_and_not_imported(built):
     names = {distribution.name.lower() for distribution in importlib.metadata.distributions()}
     assert "tensorflow-datasets" in names
     assert not {name for name in names if name in ("tensorflow", "tensorflow-cpu", "tf-nightly")}
     reading = f"""
 import sys
 from vcjax.data.builder import Clips
-from vcjax.data.records import Prepared
-assert Prepared({built.data_dir!r}).split("train")[0]["caption"]
+from vcjax.data.records import PreparedDataset
+assert PreparedDataset({built.data_dir!r}).split("train")[0]["caption"]
 print([name for name in sys.modules if name.split(".")[0] == "tensorflow"])
 """
     done = subprocess.run([sys.executable, "-c", reading], capture_output=True, text=True, check=True)

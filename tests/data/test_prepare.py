@@ -1,4 +1,4 @@
-"""Preparation keeps every good clip, names every bad file, and gives the same bytes however it is run."""
+"""Preparation: every usable clip is stored, every bad file is reported, and records are reproducible."""
 
 import contextlib
 import itertools
@@ -19,26 +19,25 @@ from PIL import Image
 
 import vcjax
 from tests.training.runs import MODEL, small_parts
-from tests.video.footage import encode
-from vcjax import cli
+from tests.video.source_videos import encode
 from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.data import sprites
 from vcjax.data.beam import pipeline_options
-from vcjax.data.footage import Videos
 from vcjax.data.prepare import REPORT, WORK, Job, prepare, read_report
-from vcjax.data.records import Prepared
+from vcjax.data.records import PreparedDataset
 from vcjax.data.sprite_clips import SpriteClips
+from vcjax.data.videos import Videos
 from vcjax.errors import BadInput
 from vcjax.video.read import read
 
 ROOT = Path(__file__).resolve().parents[2]
-CONDITIONS = {"text": {}, "style": {"width": 16, "picture": 16}, "image": {}, "motion": {}, "mask": {}}
-PATIENCE = 300  # seconds: on a loaded machine
+CONDITIONS = {"text": {}, "style": {"embed_dim": 16, "image_size": 16}, "image": {}, "motion": {}, "mask": {}}
+TIMEOUT = 300  # seconds, on a loaded machine
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A small model with random weights, whose clips are 3 frames of 16x16 at 8 a second."""
+    """A small model with random weights; its clips are 3 frames of 16x16 at 8 fps."""
     return str(small_parts(tmp_path_factory.mktemp("models") / "small", {**MODEL, "conditions": CONDITIONS}))
 
 
@@ -49,7 +48,7 @@ def frames(n, count):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """Good and bad files: what is wrong with each bad one is in its name."""
+    """Usable and unusable files; the names of the latter say what is wrong."""
     folder = tmp_path_factory.mktemp("videos")
     for n in range(4):
         encode(folder / f"{n}.mp4", frames(n, 9), fps=8)
@@ -82,14 +81,14 @@ GOOD = {
 BAD = {"empty.mp4", "truncated.mp4", "text.mp4", "unreadable.mp4", "loop.mp4", "self", "short.mp4"}
 
 
-def made(job, folder, **options):
+def run(job, folder, **options):
     prepare(job, folder, options=pipeline_options(**options))
     return folder
 
 
 def records(folder):
-    """Every record's bytes, by split and name of the clip."""
-    dataset = Prepared(folder)
+    """Return every encoded record by split and name of the clip."""
+    dataset = PreparedDataset(folder)
     found = {}
     for name in dataset.splits:
         split = dataset.split(name)
@@ -99,35 +98,35 @@ def records(folder):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(videos, model, tmp_path_factory):
+def reference(videos, model, tmp_path_factory):
     job = Job(source=Videos(path=str(videos)), model=model)
-    return made(job, tmp_path_factory.mktemp("data") / "set", workers=1)
+    return run(job, tmp_path_factory.mktemp("data") / "set", workers=1)
 
 
-def test_every_good_clip_is_kept_and_every_bad_file_named(undisturbed):
+def test_every_usable_clip_is_stored_and_every_bad_file_reported(reference):
     counts = dict.fromkeys(GOOD, 0)
-    for _, clip in records(undisturbed):
+    for _, clip in records(reference):
         counts[clip.rpartition("@")[0]] += 1
     assert counts == GOOD
-    lost = {each.name: each.reason for each in read_report(undisturbed)}
-    assert set(lost) == BAD
-    assert "empty" in lost["empty.mp4"]
-    assert "not a regular file" in lost["unreadable.mp4"]
-    assert "has 2 frames, where a clip needs 3" in lost["short.mp4"]
-    assert not (undisturbed / WORK).exists()
+    skipped = {each.name: each.reason for each in read_report(reference)}
+    assert set(skipped) == BAD
+    assert "empty" in skipped["empty.mp4"]
+    assert "not a regular file" in skipped["unreadable.mp4"]
+    assert "has 2 frames; a clip needs 3" in skipped["short.mp4"]
+    assert not (reference / WORK).exists()
 
 
-def test_pictures_have_a_split_of_their_own(undisturbed):
-    dataset = Prepared(undisturbed)
+def test_images_have_separate_splits(reference):
+    dataset = PreparedDataset(reference)
     (name,) = [name for name in dataset.splits if name.endswith("_images")]
-    (still,) = dataset.split(name)
-    assert still["mean"].shape == (1, 4, 4, 4)
-    assert still["conditions"]["mask"].shape == (1, 16, 16, 3)
-    assert not still["conditions"]["motion"].any()
+    (image,) = dataset.split(name)
+    assert image["mean"].shape == (1, 4, 4, 4)
+    assert image["conditions"]["mask"].shape == (1, 16, 16, 3)
+    assert not image["conditions"]["motion"].any()
 
 
-def test_a_record_holds_what_the_clip_is(undisturbed, model):
-    dataset = Prepared(undisturbed)
+def test_a_record_has_the_features_of_its_clip(reference, model):
+    dataset = PreparedDataset(reference)
     found = {
         r["clip"]: r
         for name in ("train", "validation")
@@ -140,123 +139,110 @@ def test_a_record_holds_what_the_clip_is(undisturbed, model):
     assert set(record["conditions"]) == set(CONDITIONS)
     composer = vcjax.load(model)
     np.testing.assert_array_equal(record["conditions"]["text"], composer.tokenize("clip 1"))
-    clip = vcjax.Clip(frames(1, 9)[3:6], 8)  # what was encoded, but for the codec's loss
+    clip = vcjax.Clip(frames(1, 9)[3:6], 8)  # what was encoded, up to the loss of the codec
     arrays = composer.read({name: vcjax.extract(clip) for name in ("style", "image")}, dataset.shape)
     assert np.abs(record["conditions"]["image"] - arrays["image"]).mean() < 0.05
     cosine = np.dot(record["conditions"]["style"], arrays["style"])
     assert cosine > 0.95 * np.linalg.norm(record["conditions"]["style"]) * np.linalg.norm(arrays["style"])
-    masked = dataset.conditions["mask"].at_load(record["conditions"]["mask"], 3)
+    masked = dataset.conditions["mask"].from_stored(record["conditions"]["mask"], 3)
     assert masked.shape == (3, 16, 16, 4)
     assert 0 < masked[..., 3].mean() < 1
 
 
-def test_run_again_it_does_nothing(undisturbed, videos, model):
-    before = {path: path.stat().st_mtime_ns for path in undisturbed.iterdir()}
-    made(Job(source=Videos(path=str(videos)), model=model), undisturbed)
-    assert {path: path.stat().st_mtime_ns for path in undisturbed.iterdir()} == before
+def test_preparing_a_complete_data_set_changes_nothing(reference, videos, model):
+    before = {path: path.stat().st_mtime_ns for path in reference.iterdir()}
+    run(Job(source=Videos(path=str(videos)), model=model), reference)
+    assert {path: path.stat().st_mtime_ns for path in reference.iterdir()} == before
 
 
-def test_records_do_not_depend_on_shards_or_workers(undisturbed, videos, model, tmp_path):
+def test_records_do_not_depend_on_shards_or_workers(reference, videos, model, tmp_path):
     job = Job(source=Videos(path=str(videos)), model=model, files_per_shard=5)
-    assert records(made(job, tmp_path / "other", workers=3)) == records(undisturbed)
+    assert records(run(job, tmp_path / "other", workers=3)) == records(reference)
 
 
-def test_a_record_does_not_depend_on_the_other_files(undisturbed, videos, model, tmp_path):
+def test_a_record_does_not_depend_on_the_other_files(reference, videos, model, tmp_path):
     alone = tmp_path / "alone"
     alone.mkdir()
     for name in ("1.mp4", "1.txt"):
         shutil.copy(videos / name, alone)
-    found = records(made(Job(source=Videos(path=str(alone)), model=model), tmp_path / "out"))
+    found = records(run(Job(source=Videos(path=str(alone)), model=model), tmp_path / "out"))
     assert len(found) == 3
-    assert found.items() <= records(undisturbed).items()
+    assert found.items() <= records(reference).items()
 
 
-def test_a_manifest_with_a_missing_file(videos, model, tmp_path):
+def test_a_missing_file_of_a_manifest_is_reported(videos, model, tmp_path):
     path = videos / "list.csv"
     path.write_text("file,caption,split\n0.mp4,first,train\nmissing.mp4,none,train\n1.mp4,second,test\n")
-    folder = made(Job(source=Videos(path=str(path)), model=model), tmp_path / "out")
+    folder = run(Job(source=Videos(path=str(path)), model=model), tmp_path / "out")
     path.unlink()
-    assert Prepared(folder).splits == {"train": 3, "test": 3}
-    (lost,) = read_report(folder)
-    assert lost.name == "missing.mp4"
-    assert "No such file" in lost.reason
+    assert PreparedDataset(folder).splits == {"train": 3, "test": 3}
+    (skipped,) = read_report(folder)
+    assert skipped.name == "missing.mp4"
+    assert "No such file" in skipped.reason
 
 
-def test_a_folder_of_another_making_is_left_alone(undisturbed, videos, model, tmp_path):
+def test_a_folder_with_other_content_is_an_error(reference, videos, model, tmp_path):
     job = Job(source=Videos(path=str(videos), cuts=False), model=model)
-    with pytest.raises(BadInput, match="was made with source"):
-        made(job, undisturbed)
+    with pytest.raises(BadInput, match="was prepared with source"):
+        run(job, reference)
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match="holds something else"):
-        made(job, tmp_path)
+    with pytest.raises(BadInput, match="contains other files"):
+        run(job, tmp_path)
 
 
-def test_what_a_model_lacks_is_said(videos, tmp_path):
+def test_a_missing_network_or_condition_is_an_error(videos, tmp_path):
     job = Job(source=Videos(path=str(videos)), model=str(small_parts(tmp_path / "model")))
     with pytest.raises(BadInput, match="--without depth"):
-        made(job, tmp_path / "out")
+        run(job, tmp_path / "out")
     with pytest.raises(BadInput, match="--without colour: model tiny has only"):
-        made(Job(source=Videos(path=str(videos)), without=("colour",)), tmp_path / "out")
+        run(Job(source=Videos(path=str(videos)), without=("colour",)), tmp_path / "out")
 
 
-def test_where_nothing_can_be_kept_the_report_says_why(model, tmp_path):
+def test_without_any_usable_file_the_report_has_the_reasons(model, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.mp4").write_text("no video")
-    with pytest.raises(BadInput, match=f"{REPORT} says why"):
-        made(Job(source=Videos(path=str(tmp_path / "in")), model=model), tmp_path / "out")
+    with pytest.raises(BadInput, match=f"{REPORT} has the reasons"):
+        run(Job(source=Videos(path=str(tmp_path / "in")), model=model), tmp_path / "out")
     assert [each.name for each in read_report(tmp_path / "out")] == ["a.mp4"]
 
 
-def test_the_sprite_world_brings_what_it_knows(tmp_path):
+def test_sprite_clips_store_exact_features(tmp_path):
     conditions = {"text": {}, "motion": {}, "depth": {}, "sketch": {}, "mask": {}}
     parts = {**MODEL, "conditions": conditions, "clip": {"frames": 3, "height": 16, "width": 16, "fps": 8.0}}
     job = Job(source=SpriteClips(train=3, validation=2), model=str(small_parts(tmp_path / "model", parts)))
-    dataset = Prepared(made(job, tmp_path / "out"))
+    dataset = PreparedDataset(run(job, tmp_path / "out"))
     assert dataset.splits == {"train": 3, "validation": 2}
     record = dataset.split("validation")[1]
     truth = sprites.batch("validation", jnp.array([1]), frames=3, size=16)
     assert [record["caption"]] == sprites.captions(truth.facts)
     np.testing.assert_allclose(record["conditions"]["motion"], truth.motion[0], rtol=2**-11, atol=1e-6)
-    assert (
-        np.abs(record["conditions"]["depth"] - truth.depth[0]).mean() < 0.03
-    )  # JPEG, of pictures that are all edges
-    assert not Prepared(tmp_path / "out").conditions.keys() - conditions.keys()
+    error = np.abs(record["conditions"]["depth"] - truth.depth[0])
+    assert error.mean() < 0.03  # JPEG, of images with many edges
+    assert not PreparedDataset(tmp_path / "out").conditions.keys() - conditions.keys()
 
 
-@pytest.fixture
-def vc(monkeypatch, capsys):
-    """Run the command line; give its exit code, what it printed, and what it complained of."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vcjax", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        printed = capsys.readouterr()
-        return exit_.value.code or 0, printed.out, printed.err
-
-    return call
-
-
-def test_the_command_says_what_it_did(videos, model, tmp_path, vc, undisturbed):
+def test_the_command_reports_its_result(videos, model, tmp_path, vc, reference):
     command = ["prepare", videos, "--out", tmp_path / "out", "--model", model, "--files-per-shard", 4]
     code, out, _ = vc(*command, "--", "--direct_num_workers=1")
     assert code == 0
     assert f"{sum(GOOD.values())} clips" in out
-    assert f"not kept: {len(BAD)}" in out
-    assert records(tmp_path / "out") == records(undisturbed)
+    assert f"skipped: {len(BAD)}" in out
+    assert records(tmp_path / "out") == records(reference)
     code, out, _ = vc(*command)
     assert code == 0
-    assert "finished already" in out
+    assert "already complete" in out
 
 
-def test_the_command_says_what_is_wrong(videos, model, blind, tmp_path, vc, undisturbed):
+def test_the_command_reports_errors(videos, model, no_extraction_model, tmp_path, vc, reference):
     for arguments, message in (
-        ([videos, "--out", tmp_path / "out", "--model", blind], "prepare --without depth,"),
-        ([videos, "--out", undisturbed, "--model", model, "--without", "motion"], "was made with conditions"),
+        ([videos, "--out", tmp_path / "out", "--model", no_extraction_model], "prepare --without depth,"),
+        (
+            [videos, "--out", reference, "--model", model, "--without", "motion"],
+            "was prepared with conditions",
+        ),
         ([tmp_path / "none", "--out", tmp_path / "out", "--model", model], "does not exist"),
-        ([videos, "more", "--out", tmp_path / "out", "--model", model], "'more' is too much"),
-        (["sprites:a", "--out", tmp_path / "out", "--model", model], "is asked for as"),
+        ([videos, "more", "--out", tmp_path / "out", "--model", model], "unexpected argument 'more'"),
+        (["sprites:a", "--out", tmp_path / "out", "--model", model], "are given as"),
         (
             [videos, "--out", tmp_path / "out", "--model", model, "--", "--runner=None"],
             "cannot run with these",
@@ -271,7 +257,7 @@ def start(videos, model, folder):
     command = [
         sys.executable,
         "-m",
-        "vcjax.cli",
+        "vcjax",
         "prepare",
         str(videos),
         "--out",
@@ -283,35 +269,35 @@ def start(videos, model, folder):
 
 
 @pytest.mark.slow
-def test_killed_five_times_it_ends_with_the_same_bytes(undisturbed, videos, model, tmp_path):
-    """Killed before the first shard, behind the second, the fourth, ..., and once when all but the end is done."""
+def test_records_are_the_same_after_five_interruptions(reference, videos, model, tmp_path):
+    """Killed before the first shard, after the second, the fourth, ..., and before the end."""
     folder = tmp_path / "out"
-    shards = len(GOOD) + len(BAD) - 1  # one a file; `self` is none
-    kept = []
+    shards = len(GOOD) + len(BAD) - 1  # one per file; `self` is a folder
+    markers = []
     for finished in (0, 2, 4, 7, shards - 1):
         with start(videos, model, folder) as process:
-            until = time.monotonic() + PATIENCE
+            until = time.monotonic() + TIMEOUT
             while len(list(folder.glob(f"{WORK}/*-*.json"))) < finished or not folder.exists():
                 assert process.poll() is None, process.stderr.read()
                 assert time.monotonic() < until
                 time.sleep(0.002)
             process.send_signal(signal.SIGKILL)
-        kept.append({path: path.stat().st_mtime_ns for path in folder.glob(f"{WORK}/*-*.json")})
-    for earlier, later in itertools.pairwise(kept):
-        assert earlier.items() <= later.items()  # what was finished was not made again
+        markers.append({path: path.stat().st_mtime_ns for path in folder.glob(f"{WORK}/*-*.json")})
+    for earlier, later in itertools.pairwise(markers):
+        assert earlier.items() <= later.items()  # finished shards are not repeated
     with start(videos, model, folder) as process:
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, err
     assert f"{sum(GOOD.values())} clips" in out
-    assert f"not kept: {len(BAD)}" in out
-    assert records(folder) == records(undisturbed)
-    assert sorted(read_report(folder), key=str) == sorted(read_report(undisturbed), key=str)
+    assert f"skipped: {len(BAD)}" in out
+    assert records(folder) == records(reference)
+    assert sorted(read_report(folder), key=str) == sorted(read_report(reference), key=str)
     assert not list(folder.glob("**/.*"))
 
 
 @contextlib.contextmanager
 def serving(module, flag):
-    """A service of Beam's in a process of its own; gives its port."""
+    """Run a service of Beam in another process; yields its port."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -322,7 +308,7 @@ def serving(module, flag):
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            until = time.monotonic() + PATIENCE
+            until = time.monotonic() + TIMEOUT
             with socket.socket() as client:
                 while client.connect_ex(("localhost", port)):
                     assert process.poll() is None
@@ -334,8 +320,8 @@ def serving(module, flag):
 
 
 @pytest.mark.slow
-def test_a_worker_in_another_process_makes_the_same_records(undisturbed, videos, model, tmp_path):
-    """As on a cluster: a job server hands the work to workers that it did not start."""
+def test_a_worker_in_another_process_writes_the_same_records(reference, videos, model, tmp_path):
+    """As on a cluster: a job server with external workers."""
     job = Job(source=Videos(path=str(videos)), model=model)
     with (
         serving("worker.worker_pool_main", "--service_port") as workers,
@@ -346,16 +332,23 @@ def test_a_worker_in_another_process_makes_the_same_records(undisturbed, videos,
             f"--job_endpoint=localhost:{jobs}",
             "--environment_type=EXTERNAL",
         ]
-        folder = made(job, tmp_path / "out", arguments=[*remote, f"--environment_config=localhost:{workers}"])
-    assert records(folder) == records(undisturbed)
+        folder = run(job, tmp_path / "out", arguments=[*remote, f"--environment_config=localhost:{workers}"])
+    assert records(folder) == records(reference)
 
 
 @pytest.mark.slow
 def test_a_model_with_every_network_stores_every_condition(videos, tmp_path):
-    """Random networks, and maps larger than the clip: what is stored is what the composer extracts."""
+    """Random networks, maps larger than the clip: stored features equal those of the composer."""
     networks = {
-        "depth": {"size": 32, "width": 16, "layers": 4, "heads": 2, "necks": [4, 4, 4, 4], "fusion": 4},
-        "sketch": {"width": 4, "dilated": 2},
+        "depth": {
+            "image_size": 32,
+            "width": 16,
+            "layers": 4,
+            "heads": 2,
+            "neck_channels": [4, 4, 4, 4],
+            "fusion_channels": 4,
+        },
+        "sketch": {"base_channels": 4, "dilation_channels": 2},
         "cleaner": {"channels": [2] * 22},
     }
     conditions = {name: {} for name in CATALOGUE} | {
@@ -366,7 +359,9 @@ def test_a_model_with_every_network_stores_every_condition(videos, tmp_path):
     model = str(small_parts(tmp_path / "model", parts))
     (tmp_path / "in").mkdir()
     shutil.copy(videos / "1.mp4", tmp_path / "in")
-    dataset = Prepared(made(Job(source=Videos(path=str(tmp_path / "in")), model=model), tmp_path / "out"))
+    dataset = PreparedDataset(
+        run(Job(source=Videos(path=str(tmp_path / "in")), model=model), tmp_path / "out")
+    )
     assert dataset.conditions.keys() == CATALOGUE.keys()
     (name,) = dataset.splits
     (record,) = [each for each in dataset.split(name) if each["clip"] == "1.mp4@0.375"]

@@ -1,4 +1,4 @@
-"""The sprite world's truth is true: motion, depth, masks, outlines and tracks agree with the pixels and each other."""
+"""Ground truth of the sprite world: motion, depth, masks, outlines and tracks agree with the pixels."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ COUNT, SIZE = 16, 64
 
 @pytest.fixture(scope="module")
 def clips() -> sprites.Sprites:
-    """Some clips of the training split, on the host."""
+    """Clips of the training split, on the host."""
     return jax.device_get(sprites.batch("train", jnp.arange(CLIPS)))
 
 
@@ -27,7 +27,7 @@ def scenes() -> sprites.Scene:
 
 
 def of_main(clips: sprites.Sprites, fact: str, table: tuple[str, ...], *names: str) -> np.ndarray:
-    """Which clips have one of these names as a fact of their main object, or of the whole; some must."""
+    """Return which clips have one of these values of a fact (of the main object if per object)."""
     values = getattr(clips.facts, fact)
     values = values[:, 0] if values.ndim == 2 else values
     chosen = np.isin(values, [table.index(name) for name in names])
@@ -36,16 +36,17 @@ def of_main(clips: sprites.Sprites, fact: str, table: tuple[str, ...], *names: s
 
 
 def corners(flat, x, y):
-    """The four pixels around each position: [4, clip, frame, H, W, ...] from [clip, frame, H, W, ...]."""
+    """Return the four pixels around each position, [4, clip, frame, H, W, ...]."""
     clip, frame = np.ogrid[: flat.shape[0], : flat.shape[1]]
     clip, frame = clip[..., None, None], frame[..., None, None]
     return np.stack([flat[clip, frame, y + down, x + right] for down in (0, 1) for right in (0, 1)])
 
 
 def warp_error(clips: sprites.Sprites, sign: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """|frame t-1 moved by the motion of frame t - frame t|, worst channel; and where the two show the same surface.
+    """Return the error of frame t-1 warped by the motion of frame t, the largest over channels, and a mask.
 
-    That leaves out what was hidden or outside of the frame, and the blended pixels within 1 of an object's edge.
+    The mask excludes pixels that were occluded or outside the frame, and blended pixels within 1 of an
+    object's edge.
     """
     rows, columns = np.mgrid[:SIZE, :SIZE]
     x = columns - sign * clips.motion[:, 1:, ..., 0]
@@ -64,10 +65,11 @@ def warp_error(clips: sprites.Sprites, sign: int = 1) -> tuple[np.ndarray, np.nd
     return np.abs(warped - clips.frames[:, 1:]).max(-1), valid
 
 
-def test_frame_before_warped_by_motion_is_the_frame(clips):
-    # Bilinear sampling of a texture's edge, a ramp one pixel wide, is off by at most a quarter of its contrast along
-    # each axis. A texture darkens a channel by at most 0.4 x 255 = 102, backgrounds less: 51 at the worst pixel, and
-    # two for rounding. Such edges are few, so on the whole the error is of the order of rounding.
+def test_the_previous_frame_warped_by_motion_is_the_frame(clips):
+    # The error of bilinear sampling at a texture's edge, a ramp one pixel wide, is at most a quarter of its
+    # contrast along each axis. A texture darkens a channel by at most 0.4 x 255 = 102 and backgrounds by
+    # less, so the largest error is 51, and 2 for rounding. Such edges are rare, so the mean error is that of
+    # rounding.
     error, valid = warp_error(clips)
     assert valid.mean() > 0.75
     assert error[valid].max() <= 53
@@ -89,26 +91,27 @@ def test_frame_before_warped_by_motion_is_the_frame(clips):
         ("path", sprites.PATHS, ("curved",)),
     ],
 )
-def test_motion_is_true_for_each_kind_of_movement(clips, fact, table, names):
+def test_motion_is_correct_for_each_kind_of_movement(clips, fact, table, names):
     chosen = jax.tree.map(lambda leaf: leaf[of_main(clips, fact, table, *names)], clips)
-    looked_at = (chosen.ids == (0 if fact == "camera" else 1))[:, 1:]
+    surface = (chosen.ids == (0 if fact == "camera" else 1))[:, 1:]
 
     def mean_error(sign: int) -> float:
         error, valid = warp_error(chosen, sign)
-        assert (valid & looked_at).sum() > 1000
-        return error[valid & looked_at].mean()
+        assert (valid & surface).sum() > 1000
+        return error[valid & surface].mean()
 
-    # The error is that of sampling at the edges of textures, of contrast up to 102: a twentieth on the mean.
+    # The error is that of sampling at texture edges with a contrast of up to 102; its mean is a twentieth of
+    # that.
     assert mean_error(+1) < 5
     assert mean_error(-1) > 2 * mean_error(+1)
 
 
-def test_first_frame_has_no_motion(clips):
+def test_the_first_frame_has_zero_motion(clips):
     assert not clips.motion[:, 0].any()
     assert clips.motion[:, 1:].any()
 
 
-def test_motion_of_the_main_object_is_that_of_its_track(clips):
+def test_the_motion_of_the_main_object_is_that_of_its_track(clips):
     rigid = ~of_main(clips, "turn", sprites.TURNS, "turning")
     rigid &= of_main(clips, "growth", sprites.GROWTHS, "steady") & (clips.facts.camera < 5)
     steps = np.diff(clips.track, axis=1)
@@ -119,15 +122,15 @@ def test_motion_of_the_main_object_is_that_of_its_track(clips):
             np.testing.assert_allclose(seen, np.broadcast_to(steps[clip, frame - 1], seen.shape), atol=1e-4)
 
 
-def test_background_moves_against_the_camera(clips):
+def test_the_background_moves_opposite_to_the_camera(clips):
     background = (clips.ids == 0)[..., None]
     total = (clips.motion * background)[:, 1:].sum((1, 2, 3))
     x, y = (total / background[:, 1:].sum((1, 2, 3))).T
     for name, along in [("pan left", x), ("pan right", -x), ("pan up", y), ("pan down", -y)]:
         assert (along[of_main(clips, "camera", sprites.CAMERAS, name)] > 0.3).all()
 
-    still = of_main(clips, "camera", sprites.CAMERAS, "still")
-    assert not (clips.motion * background)[still].any()
+    static = of_main(clips, "camera", sprites.CAMERAS, "static")
+    assert not (clips.motion * background)[static].any()
 
     from_centre = np.moveaxis(np.mgrid[:SIZE, :SIZE][::-1], 0, -1) - (SIZE - 1) / 2
     outward = (clips.motion * background * from_centre).sum((1, 2, 3, 4))
@@ -135,22 +138,21 @@ def test_background_moves_against_the_camera(clips):
     assert (outward[of_main(clips, "camera", sprites.CAMERAS, "zoom out")] < 0).all()
 
 
-def test_colours_by_the_rule_are_those_of_the_facts(clips):
+def test_classified_colours_are_those_of_the_facts(clips):
     named = np.asarray(sprites.colour_ids(jnp.asarray(clips.frames) / 255))
-    inside = clips.outline[..., 0] == 0  # blended pixels lie within 1 of an edge
+    inside = clips.outline[..., 0] == 0  # blended pixels are within 1 of an edge
     truth = np.pad(clips.facts.colour, ((0, 0), (1, 0)), constant_values=sprites.NO_COLOUR)
     expected = np.take_along_axis(truth, clips.ids.reshape(CLIPS, -1).astype(int), 1).reshape(clips.ids.shape)
     assert set(np.unique(clips.ids[inside])) == {0, 1, 2, 3}
     assert (named[inside] == expected[inside]).all()
 
 
-def test_track_goes_in_the_named_direction_at_a_learnable_speed(clips):
-    way = clips.track[:, -1] - clips.track[:, 0]
+def test_the_track_has_the_named_direction_and_a_speed_within_bounds(clips):
+    displacement = clips.track[:, -1] - clips.track[:, 0]
     named = clips.facts.direction[:, 0] * np.pi / 4
-    off = np.angle(np.exp(1j * (np.arctan2(way[:, 1], way[:, 0]) - named)))
-    assert (
-        np.abs(off).max() < np.pi / 8
-    )  # nearer to this direction than to any other, whatever the camera does
+    difference = np.angle(np.exp(1j * (np.arctan2(displacement[:, 1], displacement[:, 0]) - named)))
+    # Nearer to this direction than to any other, for every motion of the camera.
+    assert np.abs(difference).max() < np.pi / 8
     speed = np.linalg.norm(np.diff(clips.track, axis=1), axis=-1)
     assert speed.min() > 0.39
     assert speed.max() < 2.51
@@ -158,7 +160,7 @@ def test_track_goes_in_the_named_direction_at_a_learnable_speed(clips):
     assert (clips.track < SIZE - 1).all()
 
 
-def test_track_is_the_middle_of_the_mask(clips):
+def test_the_track_is_the_centroid_of_the_mask(clips):
     whole = of_main(clips, "shape", sprites.SHAPES, "circle", "square", "cross", "ring") & (
         clips.facts.count == 1
     )
@@ -167,26 +169,26 @@ def test_track_is_the_middle_of_the_mask(clips):
     for clip in np.flatnonzero(whole):
         for mask, centre in zip(clips.mask[clip, ..., 0], clips.track[clip], strict=True):
             if not (mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()):
-                assert abs(columns[mask].mean() - centre[0]) < 0.5  # an upright edge falls between two pixels
+                assert abs(columns[mask].mean() - centre[0]) < 0.5  # an upright edge is between two pixels
                 assert abs(rows[mask].mean() - centre[1]) < 0.5
                 checked += 1
     assert checked > 50
 
 
-def test_nearest_object_is_the_one_seen(clips, scenes):
-    def alone(scene: sprites.Scene):
+def test_the_nearest_object_is_visible(clips, scenes):
+    def only_main(scene: sprites.Scene):
         return sprites.render(scene._replace(facts=scene.facts._replace(count=jnp.array(1)))).mask
 
-    whole = jax.device_get(jax.jit(jax.vmap(alone))(scenes))[..., 0]
+    whole = jax.device_get(jax.jit(jax.vmap(only_main))(scenes))[..., 0]
     assert not (clips.mask[..., 0] & ~whole).any()
-    hidden = whole & ~clips.mask[..., 0]
-    assert hidden.sum() > 1000
+    occluded = whole & ~clips.mask[..., 0]
+    assert occluded.sum() > 1000
     nearness = scenes.objects.nearness[:, 0][:, None, None, None]
-    assert (clips.depth[..., 0] > nearness)[hidden].all()
-    assert (clips.ids[hidden] > 1).all()
+    assert (clips.depth[..., 0] > nearness)[occluded].all()
+    assert (clips.ids[occluded] > 1).all()
 
 
-def test_depth_is_the_nearness_of_what_is_seen(clips, scenes):
+def test_depth_is_the_nearness_of_the_visible_surface(clips, scenes):
     depth = clips.depth[..., 0]
     assert depth.min() > 0.05
     assert depth.max() <= 1.0
@@ -198,30 +200,33 @@ def test_depth_is_the_nearness_of_what_is_seen(clips, scenes):
     background = np.where(clips.ids == 0, depth, np.nan)
     steps = np.abs(np.diff(background, axis=-1))
     assert np.nanmax(steps) < 0.01  # smooth
-    assert (np.nanmax(background, (1, 2, 3)) - np.nanmin(background, (1, 2, 3)) > 0.05).all()  # and not flat
+    assert (
+        np.nanmax(background, (1, 2, 3)) - np.nanmin(background, (1, 2, 3)) > 0.05
+    ).all()  # but not constant
 
 
-def test_masks_are_those_of_the_ids(clips):
+def test_masks_agree_with_the_ids(clips):
     assert ((clips.ids == 1) == clips.mask[..., 0]).all()
     assert (clips.ids.max((1, 2, 3)) <= clips.facts.count).all()
     area = clips.mask.mean((2, 3, 4))
     assert area.mean() > 0.05
-    assert (area.max(1) > 0.02).all()  # no main object stays out of sight
+    assert (area.max(1) > 0.02).all()  # every main object is visible in some frame
 
 
-def test_outlines_lie_on_the_borders_of_masks(clips):
+def test_outlines_are_on_the_boundaries_of_masks(clips):
     outline, ids = clips.outline[..., 0], clips.ids
     assert outline.min() >= 0
     assert 0.99 < outline.max() <= 1
-    # Of two neighbours with an edge between them one has its centre within half a pixel of it, where a line is 0.5.
+    # Of two neighbouring pixels with an edge between them, one is within half a pixel of the edge, where a
+    # line is 0.5.
     for one, other in [
         ((..., slice(1, None)), (..., slice(-1))),
         ((..., slice(1, None), slice(None)), (..., slice(-1), slice(None))),
     ]:
-        border = ids[one] != ids[other]
-        assert np.maximum(outline[one], outline[other])[border].min() > 0.49
-    # Where a line is bright there is an edge within 2 pixels: half a pixel, more at the sharp tips of stars.
-    # Not so beside the frame's border, since the edge may be beyond it.
+        boundary = ids[one] != ids[other]
+        assert np.maximum(outline[one], outline[other])[boundary].min() > 0.49
+    # Where a line is bright an edge is within 2 pixels: half a pixel, but more at the sharp tips of stars.
+    # Pixels at the frame's border are excluded, since the edge may be outside.
     near = [
         np.roll(ids, (down, right), (2, 3)) != ids
         for down in range(-2, 3)
@@ -239,16 +244,16 @@ def test_a_line_is_one_pixel_wide():
 
 
 @pytest.mark.parametrize("shape", range(len(sprites.SHAPES)))
-def test_shapes_are_of_about_the_same_size(shape):
+def test_shapes_have_about_the_same_size(shape):
     x, y = jnp.meshgrid(*2 * [jnp.linspace(-1.6, 1.6, 129)])
     inside = np.asarray(draw.shape_distance(jnp.array(shape), x, y) < 0)
     radius = np.hypot(x, y)[inside].max()
     assert 0.95 < radius < 1.45
     border = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
-    assert not border.any()  # the whole of it was seen
+    assert not border.any()  # the whole shape is inside the grid
 
 
-def test_style_is_the_backgrounds(clips):
+def test_style_has_the_colours_of_the_background(clips):
     light, dark = clips.style.rgb[:, 0], clips.style.rgb[:, 1]
     seen = (clips.ids == 0) & (clips.outline[..., 0] == 0)
     for clip in range(CLIPS):

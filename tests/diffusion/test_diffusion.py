@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vcjax.diffusion.ddim import ddim_steps, sample, timesteps
 from vcjax.diffusion.guidance import guided
-from vcjax.diffusion.objective import q_sample, target
+from vcjax.diffusion.objective import prediction_target, q_sample
 from vcjax.diffusion.schedule import Schedule
 from vcjax.errors import BadInput
 
@@ -15,7 +15,7 @@ RELEASED = Schedule()
 ZERO = Schedule(zero_terminal_snr=True)
 
 
-def test_the_released_schedule_is_a_product_of_scaled_linear_betas():
+def test_released_schedule_is_the_product_of_scaled_linear_betas():
     product, expected = 1.0, []
     for i in range(1000):
         product *= 1 - (0.00085**0.5 + i / 999 * (0.0120**0.5 - 0.00085**0.5)) ** 2
@@ -26,7 +26,7 @@ def test_the_released_schedule_is_a_product_of_scaled_linear_betas():
 @pytest.mark.parametrize(
     "schedule", [RELEASED, ZERO, Schedule(kind="cosine"), Schedule(kind="cosine", zero_terminal_snr=True)]
 )
-def test_signal_only_ever_falls(schedule):
+def test_alpha_bar_decreases_strictly(schedule):
     assert (np.diff(schedule.alpha_bar) < 0).all()
     assert 0.99 < schedule.alpha_bar[0] < 1
     assert (schedule.alpha_bar[-1] == 0) == schedule.zero_terminal_snr
@@ -41,39 +41,43 @@ def test_timesteps_are_those_of_the_released_sampler():
 
 
 @pytest.mark.parametrize("count", [1, 7, 20, 50, 1000])
-def test_a_schedule_without_terminal_signal_is_entered_at_its_end(count):
+def test_zero_terminal_snr_starts_at_the_last_timestep(count):
     assert timesteps(ZERO, count)[0] == 999
 
 
-def test_table_entries_are_the_schedules_own():
-    """At the last step (t = 1) the released sampler goes to entry 0 of the table, not to a clean latent."""
+def test_coefficients_are_those_of_ddim_between_entries_of_the_schedule():
+    """At the last step (t = 1) the released sampler goes to entry 0 of the table, not to x0."""
     steps = ddim_steps(RELEASED, 50, prediction="epsilon")
     a = RELEASED.alpha_bar
-    for row, (here, there) in {0: (981, 961), 24: (501, 481), 49: (1, 0)}.items():
-        keep = np.sqrt(a[there] / a[here])
-        add = np.sqrt(1 - a[there]) - np.sqrt(a[there] * (1 - a[here]) / a[here])
-        np.testing.assert_allclose([steps.keep[row], steps.add[row]], [keep, add], rtol=1e-6)
+    for row, (t, s) in {0: (981, 961), 24: (501, 481), 49: (1, 0)}.items():
+        z_coefficient = np.sqrt(a[s] / a[t])
+        out_coefficient = np.sqrt(1 - a[s]) - np.sqrt(a[s] * (1 - a[t]) / a[t])
+        np.testing.assert_allclose(
+            [steps.z_coefficient[row], steps.out_coefficient[row]],
+            [z_coefficient, out_coefficient],
+            rtol=1e-6,
+        )
     assert not steps.sigma.any()
 
 
 @pytest.mark.parametrize("count", [0, 1001])
-def test_a_number_of_steps_out_of_range_is_named(count):
+def test_a_number_of_steps_out_of_range_is_reported(count):
     with pytest.raises(BadInput, match=f"from 1 to 1000, not {count}"):
         timesteps(RELEASED, count)
 
 
-def test_epsilon_is_refused_where_no_signal_is_left():
+def test_epsilon_prediction_is_rejected_with_zero_terminal_snr():
     with pytest.raises(BadInput, match="epsilon"):
         ddim_steps(ZERO, 50, prediction="epsilon")
 
 
-def oracle(clean, schedule, prediction):
-    """A denoiser that knows the clean latent and answers from z alone."""
+def oracle(x0, schedule, prediction):
+    """Return a perfect denoiser, which computes its prediction from z and the true x0."""
 
     def denoise(z, t):
         a = jnp.asarray(schedule.alpha_bar, jnp.float32)[t][:, None]
-        noise = (z - jnp.sqrt(a) * clean) / jnp.sqrt(1 - a)
-        return {"epsilon": noise, "v": jnp.sqrt(a) * noise - jnp.sqrt(1 - a) * clean, "x0": clean + 0 * z}[
+        noise = (z - jnp.sqrt(a) * x0) / jnp.sqrt(1 - a)
+        return {"epsilon": noise, "v": jnp.sqrt(a) * noise - jnp.sqrt(1 - a) * x0, "x0": x0 + 0 * z}[
             prediction
         ]
 
@@ -84,21 +88,21 @@ def oracle(clean, schedule, prediction):
     ("schedule", "prediction"), [(RELEASED, "epsilon"), (RELEASED, "v"), (ZERO, "v"), (ZERO, "x0")]
 )
 @pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_an_oracle_leads_from_noise_to_its_latent(schedule, prediction, eta):
-    clean = jax.random.normal(jax.random.key(0), (2, 5))
+def test_sampling_with_an_oracle_returns_its_x0(schedule, prediction, eta):
+    x0 = jax.random.normal(jax.random.key(0), (2, 5))
     z = jax.random.normal(jax.random.key(1), (2, 5))
     steps = ddim_steps(schedule, 50, prediction=prediction, eta=eta)
     keys = jax.random.split(jax.random.key(2), 2)
-    out = sample(oracle(clean, schedule, prediction), z, steps, keys)
-    # what is left is the noise of the entry that the last step leads to
+    out = sample(oracle(x0, schedule, prediction), z, steps, keys)
+    # The remaining noise is that of the schedule entry after the last step.
     entry = max(int(steps.t[-1]) - 20, 0)
-    left = np.sqrt(1 - schedule.alpha_bar[entry])
-    assert jnp.abs(out - np.sqrt(schedule.alpha_bar[entry]) * clean).max() < 5 * left
+    residual_noise = np.sqrt(1 - schedule.alpha_bar[entry])
+    assert jnp.abs(out - np.sqrt(schedule.alpha_bar[entry]) * x0).max() < 5 * residual_noise
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.7])
 @pytest.mark.parametrize("chunk", [1, 3, 5, 7, 31])
-def test_a_trajectory_is_the_same_in_whatever_chunks_it_is_taken(chunk, eta):
+def test_a_trajectory_does_not_depend_on_its_chunks(chunk, eta):
     steps = ddim_steps(RELEASED, 30, prediction="epsilon", eta=eta)
     z = jax.random.normal(jax.random.key(1), (1, 4))
     take = jax.jit(
@@ -106,14 +110,14 @@ def test_a_trajectory_is_the_same_in_whatever_chunks_it_is_taken(chunk, eta):
             lambda z, t: jnp.tanh(z + t[:, None] / 1000), z, rows, jax.random.split(jax.random.key(2), 1)
         )
     )
-    whole, pieces = take(z, steps), z
+    expected, chunked = take(z, steps), z
     for rows in steps.chunks(chunk):
         assert len(rows) == chunk
-        pieces = take(pieces, rows)
-    np.testing.assert_array_equal(pieces, whole)
+        chunked = take(chunked, rows)
+    np.testing.assert_array_equal(chunked, expected)
 
 
-def test_the_noise_of_ddpm_is_that_of_its_posterior():
+def test_eta_one_has_the_posterior_variance_of_ddpm():
     """With eta 1 and stride 1 the sampler is ancestral: sigma^2 is beta_t (1 - a_{t-1}) / (1 - a_t)."""
     steps = ddim_steps(RELEASED, 1000, prediction="epsilon", eta=1.0)
     a = RELEASED.alpha_bar
@@ -124,25 +128,27 @@ def test_the_noise_of_ddpm_is_that_of_its_posterior():
 
 @settings(deadline=None, max_examples=25)
 @given(t=st.integers(0, 999), seed=st.integers(0, 2**16))
-def test_targets_say_the_same_in_three_ways(t, seed):
-    clean, noise = jax.random.normal(jax.random.key(seed), (2, 1, 6))
+def test_targets_of_the_three_prediction_types_are_consistent(t, seed):
+    x0, noise = jax.random.normal(jax.random.key(seed), (2, 1, 6))
     times = jnp.array([t])
-    z = q_sample(clean, noise, times, ZERO)
-    v = target("v", clean, noise, times, ZERO)
-    signal, sigma = np.sqrt(ZERO.alpha_bar[t]), np.sqrt(1 - ZERO.alpha_bar[t])
-    np.testing.assert_allclose(signal * z - sigma * v, target("x0", clean, noise, times, ZERO), atol=1e-5)
+    z = q_sample(x0, noise, times, ZERO)
+    v = prediction_target("v", x0, noise, times, ZERO)
+    alpha, sigma = np.sqrt(ZERO.alpha_bar[t]), np.sqrt(1 - ZERO.alpha_bar[t])
     np.testing.assert_allclose(
-        sigma * z + signal * v, target("epsilon", clean, noise, times, RELEASED), atol=1e-5
+        alpha * z - sigma * v, prediction_target("x0", x0, noise, times, ZERO), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        sigma * z + alpha * v, prediction_target("epsilon", x0, noise, times, RELEASED), atol=1e-5
     )
 
 
-def test_noising_keeps_the_variance():
-    clean, noise = jax.random.normal(jax.random.key(0), (2, 4, 20_000))
-    z = q_sample(clean, noise, jnp.array([0, 300, 700, 999]), RELEASED)
+def test_q_sample_preserves_unit_variance():
+    x0, noise = jax.random.normal(jax.random.key(0), (2, 4, 20_000))
+    z = q_sample(x0, noise, jnp.array([0, 300, 700, 999]), RELEASED)
     np.testing.assert_allclose(z.var(-1), 1, atol=0.05)
 
 
-def test_guidance_is_one_call_on_one_batch():
+def test_guidance_combines_both_branches_in_one_call():
     calls = []
 
     def denoise(z, t):

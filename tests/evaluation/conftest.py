@@ -1,4 +1,4 @@
-"""True clips of the sprite world's test split, on which every measure is validated."""
+"""Rendered clips of the sprite world's test split, on which every metric is validated."""
 
 import jax
 import jax.numpy as jnp
@@ -11,5 +11,5 @@ CLIPS = 24
 
 @pytest.fixture(scope="package")
 def clips() -> sprites.Sprites:
-    """Clips with all that is true of them, on the host; clip n+1 stands for a video that has nothing to do with clip n."""
+    """Clips with ground truth, on the host; clip n+1 serves as a video unrelated to clip n."""
     return jax.device_get(sprites.batch("test", jnp.arange(CLIPS)))

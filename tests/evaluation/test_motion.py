@@ -1,10 +1,11 @@
-"""The estimator of motion against the renderer's truth.
+"""The motion estimator against the renderer's ground truth.
 
-Its own error in pixels a frame, on the first 64 test clips (python -m benchmarks.measures): 0.11, where resting is off by
-0.50 and another clip's motion by 0.85. With a moving camera, by background: checks 0.02, noise 0.02, gradient 0.29,
-stripes 0.50, where resting is off by 0.6 to 0.8: along stripes no motion can be seen.
-With noise of 5 levels of 255 added to each channel it was 0.25 in all, checks 0.04, noise 0.13, the main object 0.10, but
-gradients and stripes then no better than resting: leave them out where generated video is measured.
+End-point error in pixels per frame on the first 64 test clips (python -m benchmarks.metrics): 0.11, against
+0.50 for zero motion and 0.85 for the motion of an unrelated clip. With a moving camera, by background: checks
+0.02, noise 0.02, gradient 0.29, stripes 0.50, against 0.6 to 0.8 for zero motion: motion along stripes cannot
+be observed. With noise of 5 levels of 255 added to each channel: 0.25 overall, checks 0.04, noise 0.13, the
+main object 0.10, but gradients and stripes no better than zero motion, so exclude these when generated video
+is scored.
 """
 
 import numpy as np
@@ -21,48 +22,48 @@ def estimated(clips):
     return np.asarray(motion_field(clips.frames[:CLIPS]))
 
 
-def test_it_sees_how_everything_moves_in_true_clips(clips, estimated):
+def test_the_motion_of_rendered_clips_is_estimated(clips, estimated):
     true = clips.motion[:CLIPS]
     assert estimated.shape == true.shape
     own = np.asarray(end_point_error(estimated, true))
-    resting = np.asarray(end_point_error(np.zeros_like(true), true))
-    another = np.asarray(end_point_error(estimated, np.roll(true, 1, axis=0)))
+    zero_motion = np.asarray(end_point_error(np.zeros_like(true), true))
+    unrelated = np.asarray(end_point_error(estimated, np.roll(true, 1, axis=0)))
     assert own.mean() < 0.2
-    assert own.mean() < 0.4 * resting.mean()
-    assert own.mean() < 0.2 * another.mean()
+    assert own.mean() < 0.4 * zero_motion.mean()
+    assert own.mean() < 0.2 * unrelated.mean()
     assert np.median(np.linalg.norm(estimated - true, axis=-1)[:, 1:]) < 0.03
 
 
-def test_it_sees_the_camera_where_the_background_has_texture_in_two_directions(clips, estimated):
+def test_camera_motion_is_estimated_on_backgrounds_with_texture_in_two_directions(clips, estimated):
     textured = np.isin(
         clips.facts.background[:CLIPS], [sprites.BACKGROUNDS.index(b) for b in ("checks", "noise")]
     )
     chosen = textured & (clips.facts.camera[:CLIPS] > 0)
     assert chosen.sum() >= 2
-    behind = clips.ids[:CLIPS] == 0
-    own = np.asarray(end_point_error(estimated, clips.motion[:CLIPS], behind))[chosen]
+    background = clips.ids[:CLIPS] == 0
+    own = np.asarray(end_point_error(estimated, clips.motion[:CLIPS], background))[chosen]
     assert own.max() < 0.1
 
 
-def test_it_sees_objects_move_and_turn(clips, estimated):
+def test_the_motion_of_objects_is_estimated(clips, estimated):
     main = clips.mask[:CLIPS, ..., 0]
     own = np.asarray(end_point_error(estimated, clips.motion[:CLIPS], main))
-    resting = np.asarray(end_point_error(np.zeros_like(estimated), clips.motion[:CLIPS], main))
+    zero_motion = np.asarray(end_point_error(np.zeros_like(estimated), clips.motion[:CLIPS], main))
     assert own.mean() < 0.2
-    assert resting.mean() > 1
+    assert zero_motion.mean() > 1
 
 
-def test_one_frame_has_no_motion(clips):
+def test_a_single_frame_has_zero_motion(clips):
     np.testing.assert_array_equal(motion_field(clips.frames[:2, :1]), np.zeros((2, 1, 64, 64, 2)))
 
 
-def test_end_point_error_is_a_distance_in_pixels_of_what_counts():
-    wanted = np.zeros((1, 3, 4, 4, 2), np.float32)
-    field = wanted + np.array([3, 4], np.float32)
+def test_end_point_error_is_a_mean_distance_over_a_mask():
+    target = np.zeros((1, 3, 4, 4, 2), np.float32)
+    field = target + np.array([3, 4], np.float32)
     field[:, 0] = 100  # the first frame has no motion
-    np.testing.assert_allclose(end_point_error(field, wanted), [5])
+    np.testing.assert_allclose(end_point_error(field, target), [5])
     where = np.zeros((1, 3, 4, 4), bool)
-    assert end_point_error(field, wanted, where)[0] == 0
+    assert end_point_error(field, target, where)[0] == 0
     where[0, 2, 1, 1] = True
     field[0, 1] = 7
-    np.testing.assert_allclose(end_point_error(field, wanted, where), [5])
+    np.testing.assert_allclose(end_point_error(field, target, where), [5])

@@ -1,4 +1,4 @@
-"""Measures that call a model's own networks."""
+"""Metrics that call the model's own networks."""
 
 import dataclasses
 
@@ -9,8 +9,8 @@ from scipy import linalg, stats
 import vcjax
 from vcjax.data import sprites
 from vcjax.evaluation import perception
-from vcjax.evaluation.cases import clips_of
-from vcjax.evaluation.measures import MEASURES, Videos
+from vcjax.evaluation.condition_sources import render_clips
+from vcjax.evaluation.metrics import METRICS, Videos
 
 RANDOM = np.random.default_rng(0)
 
@@ -23,11 +23,11 @@ def composer():
 @pytest.fixture(scope="module")
 def videos(composer):
     indices = np.arange(4, dtype=np.int32)
-    clips = clips_of("own", indices, composer.clip_shape(frames=4))
-    return Videos(clips.frames, clips, indices, composer.functions, composer.networks.vision.size)
+    clips = render_clips("original", indices, composer.clip_shape(frames=4))
+    return Videos(clips.frames, clips, indices, composer.functions, composer.networks.vision.image_size)
 
 
-@pytest.mark.parametrize("levels", [3, 1000])  # with many equal values and with few
+@pytest.mark.parametrize("levels", [3, 1000])  # with many ties and with few
 def test_rank_correlation_is_spearmans(levels):
     a, b = RANDOM.integers(0, levels, (2, 8, 25)).astype(float)
     b += a
@@ -38,7 +38,7 @@ def test_rank_correlation_is_spearmans(levels):
 
 
 @pytest.mark.parametrize("counts", [(40, 60), (5, 4)])  # more and fewer samples than features
-def test_frechet_distance_is_that_of_the_covariances(counts):
+def test_frechet_distance_equals_the_formula_with_covariance_matrices(counts):
     a, b = (RANDOM.normal(shift, 1 + shift, (count, 6)) for shift, count in zip((0, 1), counts, strict=True))
     first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = linalg.sqrtm(first @ second).real
@@ -47,7 +47,7 @@ def test_frechet_distance_is_that_of_the_covariances(counts):
     assert perception.frechet_distance(a, a) == pytest.approx(0, abs=1e-8)
 
 
-def test_equal_frames_are_consistent_and_others_less():
+def test_frame_consistency_is_the_mean_cosine_of_neighbours():
     frames = RANDOM.normal(size=(5, 8))
     frames /= np.linalg.norm(frames, axis=-1, keepdims=True)
     assert perception.frame_consistency(np.repeat(frames[:1], 5, 0)) == pytest.approx(1)
@@ -56,24 +56,24 @@ def test_equal_frames_are_consistent_and_others_less():
     assert perception.frame_consistency(frames) == pytest.approx(expected)
 
 
-def test_a_clip_agrees_with_its_own_caption_more_than_with_others(composer, videos):
-    texts = sprites.captions(videos.wanted.facts)
+def test_clipsim_is_higher_for_the_clips_own_caption(composer, videos):
+    texts = sprites.captions(videos.target.facts)
     table = np.array(
-        [[perception.agreement(s, text, composer.functions) for text in texts] for s in videos.seen]
+        [[perception.clipsim(e, text, composer.functions) for text in texts] for e in videos.embeddings]
     )
     assert np.abs(table).max() <= 1
     assert np.diag(table).mean() > table[~np.eye(len(texts), dtype=bool)].mean() + 0.2
 
 
-def test_every_measure_that_calls_networks_gives_a_figure_a_video(videos):
-    measures = [measure for measure in MEASURES if measure.needs]
-    assert len(measures) == 3
-    for measure in measures:
-        figures = measure.of(videos)
-        assert figures.shape == (4,)
-        assert np.isfinite(figures).all()
-        assert (np.abs(figures) <= 1 + 1e-6).all()
-        if measure.name == "rank correlation of depth":
-            assert figures == pytest.approx(1)  # the clips themselves
-            other = measure.of(dataclasses.replace(videos, frames=np.roll(videos.frames, 1, axis=0)))
-            assert other.mean() < 0.5
+def test_every_network_metric_gives_a_value_per_video(videos):
+    metrics = [metric for metric in METRICS if metric.networks]
+    assert len(metrics) == 3
+    for metric in metrics:
+        values = metric.compute(videos)
+        assert values.shape == (4,)
+        assert np.isfinite(values).all()
+        assert (np.abs(values) <= 1 + 1e-6).all()
+        if metric.name == "depth rank correlation":
+            assert values == pytest.approx(1)  # the clips themselves
+            unrelated = metric.compute(dataclasses.replace(videos, frames=np.roll(videos.frames, 1, axis=0)))
+            assert unrelated.mean() < 0.5

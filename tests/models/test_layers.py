@@ -1,4 +1,4 @@
-"""Linear layers and activations: what they are in value, in gradient, and in 16 bits."""
+"""Linear layers and activations against references: values, gradients and 16-bit types."""
 
 import flax.linen as nn
 import jax
@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vcjax.models.layers import dense, exact_gelu
+from vcjax.models.layers import dense, gelu
 
 SHAPES = [(5, 12), (2, 3, 12), (2, 3, 4, 12)]
 
 
 def both(layer, x):
-    """Value, and gradients of its parameters and its input, of ours and of Flax's own with the same parameters."""
+    """Return values and gradients of a layer and of `nn.Dense` with the same parameters."""
     parameters = layer.init(jax.random.key(0), x)
     theirs = nn.Dense(layer.features, use_bias=layer.use_bias, dtype=layer.dtype)
     weights = jax.random.normal(jax.random.key(1), (*x.shape[:-1], layer.features))
@@ -28,7 +28,7 @@ def both(layer, x):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize(("dtype", "bound"), [(jnp.float32, 1e-6), (jnp.bfloat16, 1e-2)])
-def test_a_linear_layer_is_flaxs_in_value_and_gradient(shape, use_bias, dtype, bound):
+def test_dense_equals_flaxs_in_value_and_gradient(shape, use_bias, dtype, bound):
     x = jax.random.normal(jax.random.key(2), shape)
     ours, theirs = both(dense(7, dtype, "layer", use_bias=use_bias), x)
     assert len(ours) == len(theirs) == 3 + use_bias
@@ -38,15 +38,13 @@ def test_a_linear_layer_is_flaxs_in_value_and_gradient(shape, use_bias, dtype, b
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
-def test_gelu_goes_by_the_error_function(dtype):
+def test_gelu_is_exact(dtype):
     x = jnp.linspace(-6, 6, 601).astype(dtype)
     erf = jax.vmap(lambda v: jax.scipy.special.erf(v / jnp.sqrt(2.0)))(x.astype(jnp.float32))
     expected = x.astype(jnp.float32) * (0.5 + 0.5 * erf)
-    y = exact_gelu(x)
+    y = gelu(x)
     assert y.dtype == dtype
     np.testing.assert_allclose(
         np.float32(y), expected, atol=float(jnp.finfo(dtype).eps) * 2, rtol=float(jnp.finfo(dtype).eps)
     )
-    np.testing.assert_allclose(
-        exact_gelu(jnp.array([-1.0, 1.0, 3.0])), [-0.158655, 0.841345, 2.995950], atol=1e-6
-    )
+    np.testing.assert_allclose(gelu(jnp.array([-1.0, 1.0, 3.0])), [-0.158655, 0.841345, 2.995950], atol=1e-6)

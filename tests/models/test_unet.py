@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,8 @@ import pytest
 
 from tests.conftest import random_variables, run, small_unet, unet_inputs
 from vcjax.errors import BadInput
-from vcjax.models.layers import sinusoids
+from vcjax.models.layers import sinusoidal_embedding
+from vcjax.models.unet import UNet
 from vcjax.weights.networks import Networks
 
 MAPS = {"image": 3, "single_sketch": 1, "motion": 2, "depth": 1, "mask": 4, "sketch": 1}
@@ -15,78 +18,78 @@ def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def test_the_released_size_has_the_originals_parameter_count():
+def test_released_sizes_have_the_originals_parameter_count():
     shapes = Networks().shapes(MAPS, {"style": 1024})
     assert count(shapes["tokens"]) == 2_099_200
     assert count([shapes["unet"], shapes["stc"], shapes["tokens"]]) == 1_413_435_636
 
 
 def without_temporal_outputs(variables):
-    """Parameters with the temporal layers that start at zero at zero: last convolutions, and outputs of transformers."""
+    """Set temporal convolutions and transformers to their initial zero outputs."""
 
     def zero(path, leaf):
         names = [entry.key for entry in path]
         last_convolution = names[-3:-1] == ["temporal", "conv_3"]
-        output = names[-3].endswith("_temporal") and names[-2] == "out"
-        return jnp.zeros_like(leaf) if last_convolution or output else leaf
+        is_transformer = names[-3] == "temporal_in" or names[-3].endswith("_temporal")
+        return jnp.zeros_like(leaf) if last_convolution or (is_transformer and names[-2] == "out") else leaf
 
     return jax.tree.map_with_path(zero, variables)
 
 
-def test_frames_are_independent_exactly_when_the_temporal_layers_are_zero():
+def test_frames_are_independent_only_if_the_temporal_layers_are_zero():
     unet = small_unet()
     z, t, maps, tokens, mask = unet_inputs(jax.random.key(1))
     random = random_variables(unet, z, t, maps, tokens, mask)
 
     def largest_difference(variables):
-        whole = run(unet, variables, z, t, maps, tokens, mask)
-        assert whole.std() > 0.1
-        z_alone, maps_alone = (jnp.swapaxes(x, 0, 1) for x in (z, maps))  # each frame is a clip
-        t_each, tokens_each, mask_each = (jnp.repeat(x, z.shape[1], 0) for x in (t, tokens, mask))
-        alone = run(unet, variables, z_alone, t_each, maps_alone, tokens_each, mask_each)
-        return float(jnp.abs(whole - jnp.swapaxes(alone, 0, 1)).max() / whole.std())
+        clip = run(unet, variables, z, t, maps, tokens, mask)
+        assert clip.std() > 0.1
+        z_frames, maps_frames = (jnp.swapaxes(x, 0, 1) for x in (z, maps))  # each frame is a clip
+        t_frames, tokens_frames, mask_frames = (jnp.repeat(x, z.shape[1], 0) for x in (t, tokens, mask))
+        frames = run(unet, variables, z_frames, t_frames, maps_frames, tokens_frames, mask_frames)
+        return float(jnp.abs(clip - jnp.swapaxes(frames, 0, 1)).max() / clip.std())
 
     assert largest_difference(without_temporal_outputs(random)) < 1e-5
     assert largest_difference(random) > 0.1
 
 
-def test_with_frame_numbers_a_clip_of_equal_frames_has_different_ones_without_temporal_layers():
-    unet = small_unet().clone(frame_numbers=True)
+def test_frame_embedding_distinguishes_equal_frames_and_is_initialised_to_no_effect():
+    unet = small_unet().clone(frame_embedding=True)
     z, t, maps, tokens, mask = unet_inputs(jax.random.key(1))
     z, maps = (jnp.broadcast_to(x[:, :1], x.shape) for x in (z, maps))
     random = random_variables(unet, z, t, maps, tokens, mask)
-    numbered = run(unet, random, z, t, maps, tokens, mask, temporal=False)
-    assert (jnp.abs(numbered[:, 1:] - numbered[:, :-1]).max((0, 2, 3, 4)) > 0.1 * numbered.std()).all()
-    # It begins as the network without them, which so can go on with them.
-    begun = jax.tree.map_with_path(lambda path, leaf: leaf * (path[-2].key != "frame_number"), random)
-    plain = {"params": {name: leaf for name, leaf in random["params"].items() if name != "frame_number"}}
+    embedded = run(unet, random, z, t, maps, tokens, mask, temporal=False)
+    assert (jnp.abs(embedded[:, 1:] - embedded[:, :-1]).max((0, 2, 3, 4)) > 0.1 * embedded.std()).all()
+    # With zeroed embeddings, their initial value, it equals the network without frame embedding.
+    initial = jax.tree.map_with_path(lambda path, leaf: leaf * (path[-2].key != "frame_embedding"), random)
+    plain = {"params": {name: leaf for name, leaf in random["params"].items() if name != "frame_embedding"}}
     inputs = (z, t, maps, tokens, mask)
-    np.testing.assert_array_equal(run(unet, begun, *inputs), run(small_unet(), plain, *inputs))
+    np.testing.assert_array_equal(run(unet, initial, *inputs), run(small_unet(), plain, *inputs))
 
 
-def test_one_frame_with_its_number_is_that_frame_of_a_clip_without_temporal_layers():
-    unet = small_unet().clone(frame_numbers=True)
+def test_a_single_frame_with_its_index_equals_that_frame_of_a_clip_without_temporal_layers():
+    unet = small_unet().clone(frame_embedding=True)
     z, t, maps, tokens, mask = unet_inputs(jax.random.key(1), batch=2)
     random = random_variables(unet, z, t, maps, tokens, mask)
     clips = run(unet, random, z, t, maps, tokens, mask, temporal=False)
-    numbers = jnp.array([[3], [1]])
-    z, maps, wanted = (x[jnp.arange(2)[:, None], numbers] for x in (z, maps, clips))
-    single = jax.jit(lambda *inputs: unet.apply(random, *inputs, numbers=numbers, temporal=False))
-    np.testing.assert_allclose(single(z, t, maps, tokens, mask), wanted, atol=1e-5)
+    frame_index = jnp.array([[3], [1]])
+    z, maps, target = (x[jnp.arange(2)[:, None], frame_index] for x in (z, maps, clips))
+    single = jax.jit(lambda *inputs: unet.apply(random, *inputs, frame_index=frame_index, temporal=False))
+    np.testing.assert_allclose(single(z, t, maps, tokens, mask), target, atol=1e-5)
 
 
-def test_temporal_layers_run_on_one_frame_unless_they_are_skipped():
+def test_temporal_layers_apply_to_a_single_frame_unless_skipped():
     unet = small_unet()
     inputs = unet_inputs(jax.random.key(1), frames=1)
     random = random_variables(unet, *inputs)
-    still = run(unet, random, *inputs, temporal=False)
-    assert jnp.abs(run(unet, random, *inputs) - still).max() > 0.1 * still.std()
+    skipped = run(unet, random, *inputs, temporal=False)
+    assert jnp.abs(run(unet, random, *inputs) - skipped).max() > 0.1 * skipped.std()
     zeroed = run(unet, without_temporal_outputs(random), *inputs)
-    np.testing.assert_allclose(zeroed, still, atol=1e-5)
+    np.testing.assert_allclose(zeroed, skipped, atol=1e-5)
 
 
 @pytest.mark.parametrize(("frames", "height", "width"), [(3, 6, 10), (16, 2, 4)])
-def test_any_size_that_the_levels_divide_and_any_number_of_frames(frames, height, width):
+def test_unet_supports_any_number_of_frames_and_any_multiple_of_its_downsampling(frames, height, width):
     unet = small_unet()
     inputs = unet_inputs(jax.random.key(1), batch=2, frames=frames, height=height, width=width)
     out = run(unet, random_variables(unet, *inputs), *inputs)
@@ -94,21 +97,37 @@ def test_any_size_that_the_levels_divide_and_any_number_of_frames(frames, height
     assert jnp.isfinite(out).all()
 
 
-def test_a_size_that_the_levels_do_not_divide_is_named():
+def test_a_size_that_is_no_multiple_of_the_downsampling_is_reported():
     unet = small_unet()
     inputs = unet_inputs(jax.random.key(1), height=7)
     with pytest.raises(BadInput, match=r"7x8 .* multiples of 2"):
         jax.eval_shape(unet.init, jax.random.key(0), *inputs)
 
 
-@pytest.mark.parametrize("sizes", [{"width": 12, "groups": 8}, {"width": 16, "head_size": 32}])
-def test_channels_that_groups_or_heads_do_not_fit_are_named(sizes):
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        (
+            {"base_channels": 12, "norm_groups": 8},
+            "channels of UNet at level 0 = 12 must be a multiple of UNet.norm_groups = 8",
+        ),
+        (
+            {"base_channels": 16, "head_dim": 32},
+            "channels of UNet at level 0 = 16 must be at least UNet.head_dim = 32",
+        ),
+    ],
+)
+def test_channels_that_do_not_fit_groups_or_heads_are_reported(sizes, message):
     inputs = unet_inputs(jax.random.key(1))
-    with pytest.raises(BadInput, match=rf"{sizes['width']} channels .* multiple of groups"):
+    with pytest.raises(BadInput, match=re.escape(message)):
         jax.eval_shape(small_unet().clone(**sizes).init, jax.random.key(0), *inputs)
 
 
-def test_masked_tokens_equal_a_row_without_them():
+def test_released_sizes_have_no_conflicts():
+    assert list(UNet().size_conflicts()) == []
+
+
+def test_masking_tokens_equals_removing_them():
     unet = small_unet()
     z, t, maps, tokens, mask = unet_inputs(jax.random.key(1))
     random = random_variables(unet, z, t, maps, tokens, mask)
@@ -116,17 +135,17 @@ def test_masked_tokens_equal_a_row_without_them():
     np.testing.assert_allclose(masked, run(unet, random, z, t, maps, tokens[:, :3], mask[:, :3]), atol=1e-5)
 
 
-def test_samples_of_a_batch_do_not_mix():
+def test_samples_of_a_batch_are_independent():
     unet = small_unet()
     inputs = unet_inputs(jax.random.key(1), batch=3)
     random = random_variables(unet, *inputs)
-    whole = run(unet, random, *inputs)
-    alone = run(unet, random, *(x[1:2] for x in inputs))
-    np.testing.assert_allclose(whole[1:2], alone, atol=1e-5 * float(whole.std()))
+    batch = run(unet, random, *inputs)
+    single = run(unet, random, *(x[1:2] for x in inputs))
+    np.testing.assert_allclose(batch[1:2], single, atol=1e-5 * float(batch.std()))
 
 
 @pytest.mark.slow
-def test_rematerialised_gradients_equal_the_plain_ones():
+def test_remat_does_not_change_gradients():
     inputs = unet_inputs(jax.random.key(1), frames=2)
     random = random_variables(small_unet(), *inputs)
 
@@ -138,12 +157,12 @@ def test_rematerialised_gradients_equal_the_plain_ones():
         return jax.jit(jax.grad(loss))(random)
 
     plain = gradient(small_unet())
-    again = gradient(small_unet(rematerialised=("residual", "spatial", "temporal")))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), plain, again)
+    remat = gradient(small_unet(remat=("residual", "spatial", "temporal")))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), plain, remat)
 
 
 @pytest.mark.slow
-def test_the_compute_type_is_a_field_and_the_answer_float32():
+def test_bfloat16_unet_returns_float32_close_to_the_exact_prediction():
     inputs = unet_inputs(jax.random.key(1))
     random = random_variables(small_unet(), *inputs)
     exact = run(small_unet(), random, *inputs)
@@ -154,15 +173,15 @@ def test_the_compute_type_is_a_field_and_the_answer_float32():
 
 
 @pytest.mark.slow
-def test_an_untrained_unet_answers_zero():
+def test_an_untrained_unet_predicts_zero():
     unet = small_unet()
     inputs = unet_inputs(jax.random.key(1))
     out = run(unet, jax.jit(unet.init)(jax.random.key(0), *inputs), *inputs)
     assert not out.any()
 
 
-def test_sinusoids_are_cosines_first():
-    np.testing.assert_allclose(sinusoids(jnp.array([0]), 4), [[1, 1, 0, 0]])
+def test_sinusoidal_embedding_has_cosines_first():
+    np.testing.assert_allclose(sinusoidal_embedding(jnp.array([0]), 4), [[1, 1, 0, 0]])
     t, frequency = 7.0, 10_000 ** (-1 / 2)
     expected = [np.cos(t), np.cos(t * frequency), np.sin(t), np.sin(t * frequency)]
-    np.testing.assert_allclose(sinusoids(jnp.array([7]), 4)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(sinusoidal_embedding(jnp.array([7]), 4)[0], expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Operations are counted as one would by hand."""
+"""Counts of operations equal those computed by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -41,8 +41,8 @@ def test_loops_branches_and_recomputation():
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_convolution_costs_thrice_with_its_gradients(stride):
-    """Input and kernel gradients cost what the convolution does, at a stride of 2 as well."""
+def test_a_convolution_with_its_gradients_has_three_times_the_operations(stride):
+    """Input and kernel gradients have as many operations as the convolution, also with a stride of 2."""
 
     def loss(x, kernel):
         return (conv(x, kernel, stride) ** 2).sum()
@@ -51,7 +51,7 @@ def test_a_convolution_costs_thrice_with_its_gradients(stride):
     assert counted(jax.grad(loss, (0, 1)), (1, 8, 8, 3), (3, 3, 3, 4)) == 3 * forward
 
 
-def test_what_devices_share_counts_once():
+def test_operations_are_summed_over_devices():
     mesh = AbstractMesh((4,), ("data",), axis_types=(AxisType.Auto,))
     rows = PartitionSpec("data")
     product = jax.shard_map(lambda x: x @ x.T, mesh=mesh, in_specs=rows, out_specs=rows)
@@ -62,12 +62,12 @@ def test_what_devices_share_counts_once():
 def test_a_forward_pass_of_the_released_unet():
     """4.89 TFLOP at 16x32x32 latents with 77 tokens, counted in PyTorch for the original.
 
-    That makes the keys of the context anew for each of 16 frames, where ours makes them once: 1.1 % of it.
+    The original recomputes the keys of the context for each of 16 frames, which this model does once: 1.1 % of it.
     """
     shapes = ((1, 16, 32, 32, 4), (1,), (1, 16, 32, 32, 8), (1, 77, 1024))
     inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     mask = jax.ShapeDtypeStruct((1, 77), bool)
-    unet = UNet(attention="plain", dtype=jnp.bfloat16)  # in float32 a CPU takes Winograd's fewer products
+    unet = UNet(attention="plain", dtype=jnp.bfloat16)  # in float32 a CPU uses Winograd, with fewer products
     parameters = jax.eval_shape(unet.init, jax.eval_shape(lambda: jax.random.key(0)), *inputs, mask)
     operations = count(jax.jit(unet.apply).trace(parameters, *inputs, mask))
     assert abs(operations / (0.989 * 4.89e12) - 1) < 0.005

@@ -1,7 +1,7 @@
-"""The PyTorch originals: single files of the installed packages `modelscope` and `open_clip_torch`, loaded by path.
+"""PyTorch originals: single files of the packages `modelscope` and `open_clip_torch`, loaded by path.
 
-Neither package is imported as a whole (they need CUDA and dozens of packages); what the files import beyond PyTorch is
-replaced while they load. Weights are random and none of them zero.
+The packages are not imported, since they need CUDA and dozens of dependencies; other imports than PyTorch are
+replaced by stubs while a file is loaded. Weights are random and not zero.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class InterpolationMode(enum.Enum):
 
 
 def resize(image, size, interpolation):
-    """What torchvision's `resize` does with a PIL image: its short side to `size`, its long side truncated."""
+    """Resize a PIL image as torchvision: the short side to `size`, the long side in proportion, truncated."""
     short, long = min(image.size), max(image.size)
     other = int(size * long / short)
     shape = (size, other) if image.width <= image.height else (other, size)
@@ -41,7 +41,7 @@ def resize(image, size, interpolation):
 
 
 def to_tensor(image):
-    """What torchvision's `to_tensor` does with a PIL image: [3, H, W] in [0, 1]."""
+    """Convert a PIL image to a tensor as torchvision: [3, H, W] in [0, 1]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().to(torch.float32).div(255)
 
 
@@ -57,7 +57,7 @@ STUBS = {
     },
 }
 ALL = ("text", "mask", "depthmap", "sketch", "motion", "image", "local_image", "single_sketch")
-# Names of the original's inputs for ours.
+# Names of the original's inputs by condition.
 INPUTS = {
     "image": "local_image",
     "single_sketch": "single_sketch",
@@ -69,7 +69,7 @@ INPUTS = {
 
 
 def folder(package):
-    """Where a package's files lie; the test is skipped where it is not installed."""
+    """Return the folder of a package; skip the test if it is not installed."""
     distribution, path = package
     try:
         found = Path(str(importlib.metadata.distribution(distribution).locate_file(path)))
@@ -80,7 +80,7 @@ def folder(package):
 
 
 def load(package, name):
-    """One file of a package, with those that it imports relatively, but without any `__init__`."""
+    """Import a module of a package and its relative imports, without executing any `__init__.py`."""
     root = f"original_{package[1].rpartition('/')[2]}"
     with _stubs():
         for part in ("", "ops", "data", "models", "annotator", "annotator.sketch"):
@@ -94,17 +94,17 @@ def load(package, name):
 
 @contextlib.contextmanager
 def _stubs():
-    """Packages that are not installed, only while the originals load: others must not find them."""
-    made = []
+    """Provide stubs of packages that are not installed while the originals are loaded."""
+    added = []
     for name, attributes in STUBS.items():
         parts = name.split(".")
         for i in range(1, len(parts) + 1):
             part = ".".join(parts[:i])
             if part not in sys.modules:
-                made.append(part)
+                added.append(part)
                 sys.modules[part] = _module(part, **(attributes if i == len(parts) else {}))
     yield
-    for part in made:
+    for part in added:
         del sys.modules[part]
 
 
@@ -115,12 +115,12 @@ def _module(name, **attributes):
 
 
 def filled(module, seed=0):
-    """The module with random parameters of sensible size, none of them zero, in evaluation mode."""
+    """Fill a module with random non-zero parameters of unit output scale; return it in evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             x = torch.randn(parameter.shape, generator=generator)
-            x[x == 0] = 1.0  # as one of many millions may be
+            x[x == 0] = 1.0  # one of many millions may be zero
             if parameter.ndim > 1:
                 parameter.copy_(x / np.sqrt(parameter[0].numel()))
             else:
@@ -129,32 +129,32 @@ def filled(module, seed=0):
     return module.eval()
 
 
-def unet(compositions=ALL, width=64, multipliers=(1, 2), head_size=16, empty_text=None):
-    """The original's UNet at a reduced width: attention at the first level only, one residual block a level."""
+def unet(compositions=ALL, base_channels=64, channel_multipliers=(1, 2), head_dim=16, empty_text=None):
+    """Return a small original UNet: attention at the first level only, one residual block per level."""
     sizes = UNet(
-        width=width,
-        multipliers=multipliers,
-        blocks=1,
+        base_channels=base_channels,
+        channel_multipliers=channel_multipliers,
+        num_res_blocks=1,
         attention_levels=(0,),
-        head_size=head_size,
-        entry_heads=2,
+        head_dim=head_dim,
+        num_input_heads=2,
     )
     return filled(unet_like(sizes, compositions, empty_text))
 
 
 def unet_like(sizes, compositions=ALL, empty_text=None):
-    """The original's UNet with the sizes of one of ours, as it begins."""
+    """Return the original UNet with the sizes of a `UNet`, with its initial parameters."""
     return load(VIDEOCOMPOSER, "unet_sd").UNetSD_temporal(
         cfg=types.SimpleNamespace(resume=True),
         in_dim=sizes.latent_channels,
-        dim=sizes.width,
+        dim=sizes.base_channels,
         y_dim=1024,
         context_dim=1024,
         out_dim=sizes.latent_channels,
-        dim_mult=list(sizes.multipliers),
-        num_heads=sizes.entry_heads,
-        head_dim=sizes.head_size,
-        num_res_blocks=sizes.blocks,
+        dim_mult=list(sizes.channel_multipliers),
+        num_heads=sizes.num_input_heads,
+        head_dim=sizes.head_dim,
+        num_res_blocks=sizes.num_res_blocks,
         attn_scales=[2.0**-level for level in sizes.attention_levels],
         dropout=sizes.dropout,
         use_image_dataset=False,
@@ -163,59 +163,59 @@ def unet_like(sizes, compositions=ALL, empty_text=None):
     )
 
 
-def autoencoder(width=32, multipliers=(1, 2), blocks=1):
-    """The original's autoencoder at a reduced width."""
+def autoencoder(base_channels=32, channel_multipliers=(1, 2), num_res_blocks=1):
+    """Return a small original autoencoder."""
     sizes = {
         "double_z": True,
         "z_channels": 4,
         "resolution": 32,
         "in_channels": 3,
         "out_ch": 3,
-        "ch": width,
-        "ch_mult": list(multipliers),
-        "num_res_blocks": blocks,
+        "ch": base_channels,
+        "ch_mult": list(channel_multipliers),
+        "num_res_blocks": num_res_blocks,
         "attn_resolutions": [],
         "dropout": 0.0,
     }
     return filled(load(VIDEOCOMPOSER, "autoencoder").AutoencoderKL(sizes, 4))
 
 
-def pidinet(width=60, dilated=24, folded=True):
-    """The original's line network: with plain convolutions, or with those of pixel differences as it was trained."""
+def pidinet(base_channels=60, dilation_channels=24, converted=True):
+    """Return the original PiDiNet, with plain (`converted`) or pixel difference convolutions."""
     module = load(VIDEOCOMPOSER, "annotator.sketch.pidinet")
-    kinds = (module.config_model_converted if folded else module.config_model)("carv4")
-    return filled(module.PiDiNet(width, kinds, dil=dilated, sa=True, convert=folded))
+    kinds = (module.config_model_converted if converted else module.config_model)("carv4")
+    return filled(module.PiDiNet(base_channels, kinds, dil=dilation_channels, sa=True, convert=converted))
 
 
 def cleaner():
-    """The original's sketch cleaner, which has one size."""
+    """Return the original sketch simplification network, which has one size."""
     return filled(load(VIDEOCOMPOSER, "annotator.sketch.sketch_simplification").sketch_simplification_gan(""))
 
 
 def image_tower(sizes):
-    """OpenCLIP's image tower with the sizes of one of ours."""
+    """Return OpenCLIP's image tower with the sizes of an `ImageTower`."""
     return filled(
         load(OPEN_CLIP, "transformer").VisionTransformer(
-            image_size=sizes.size,
-            patch_size=sizes.patch,
+            image_size=sizes.image_size,
+            patch_size=sizes.patch_size,
             width=sizes.width,
             layers=sizes.layers,
             heads=sizes.heads,
             mlp_ratio=4.0,
-            output_dim=sizes.features,
+            output_dim=sizes.embed_dim,
         )
     )
 
 
 def depth(sizes):
-    """The original's depth network with the sizes of one of ours."""
+    """Return the original depth network with the sizes of a `DPT`."""
     return filled(
         load(VIDEOCOMPOSER, "models.midas").MiDaS(
-            image_size=sizes.size,
-            patch_size=sizes.patch,
+            image_size=sizes.image_size,
+            patch_size=sizes.patch_size,
             dim=sizes.width,
-            neck_dims=list(sizes.necks),
-            fusion_dim=sizes.fusion,
+            neck_dims=list(sizes.neck_channels),
+            fusion_dim=sizes.fusion_channels,
             num_heads=sizes.heads,
             num_layers=sizes.layers,
         )
@@ -223,7 +223,7 @@ def depth(sizes):
 
 
 def diffusion():
-    """The original's sampler as it is released."""
+    """Return the original sampler with the released settings."""
     module = load(VIDEOCOMPOSER, "diffusion")
     betas = module.beta_schedule("linear_sd", 1000, init_beta=0.00085, last_beta=0.0120)
     return module.GaussianDiffusion(
@@ -232,24 +232,24 @@ def diffusion():
 
 
 def tensors(module):
-    """A module's state as numpy arrays, by name."""
+    """Return the state of a module as NumPy arrays, by name."""
     return {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
 
 
 def channels_first(x):
-    """[B, F, h, w, C] -> [B, C, F, h, w], as a tensor."""
+    """Convert an array [B, F, h, w, C] to a tensor [B, C, F, h, w]."""
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(x), -1, 1)))
 
 
 def channels_last(x):
-    """[B, C, F, h, w] -> [B, F, h, w, C], as an array."""
+    """Convert a tensor [B, C, F, h, w] to an array [B, F, h, w, C]."""
     return np.moveaxis(x.detach().numpy(), 1, -1)
 
 
 def difference(ours, original):
-    """The greatest absolute difference, in units of the original's standard deviation."""
+    """Return the largest absolute difference in units of the original's standard deviation."""
     ours, original = np.asarray(ours), np.asarray(original)
     assert ours.shape == original.shape
-    deviation = original.std()
-    assert deviation > 1e-3  # an output of nothing would agree with anything
-    return float(np.abs(ours - original).max() / deviation)
+    std = original.std()
+    assert std > 1e-3  # a zero output would be meaningless
+    return float(np.abs(ours - original).max() / std)

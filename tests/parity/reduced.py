@@ -1,4 +1,4 @@
-"""A model of reduced width on both sides, with the original's weights in ours."""
+"""A small model with the weights of small PyTorch originals."""
 
 import numpy as np
 
@@ -13,28 +13,35 @@ from vcjax.weights.convert.released import bijection, shapes_of
 from vcjax.weights.networks import Networks
 
 NETWORKS = Networks(
-    unet=UNet(width=64, multipliers=(1, 2), blocks=1, attention_levels=(0,), head_size=16, entry_heads=2),
-    autoencoder=Autoencoder(width=32, multipliers=(1, 2), blocks=1),
-    text=TextTower(vocabulary=500, layers=2, heads=4),
-    vision=ImageTower(size=56, width=64, layers=3, heads=4),
-    depth=DPT(size=96, width=48, layers=8, heads=3, necks=(16, 24, 32, 40), fusion=20),
-    sketch=PiDiNet(width=12, dilated=6),
+    unet=UNet(
+        base_channels=64,
+        channel_multipliers=(1, 2),
+        num_res_blocks=1,
+        attention_levels=(0,),
+        head_dim=16,
+        num_input_heads=2,
+    ),
+    autoencoder=Autoencoder(base_channels=32, channel_multipliers=(1, 2), num_res_blocks=1),
+    text=TextTower(vocab_size=500, layers=2, heads=4),
+    vision=ImageTower(image_size=56, width=64, layers=3, heads=4),
+    depth=DPT(image_size=96, width=48, layers=8, heads=3, neck_channels=(16, 24, 32, 40), fusion_channels=20),
+    sketch=PiDiNet(base_channels=12, dilation_channels=6),
     cleaner=SketchCleaner(),  # the original has one size
 )
 
 
 def converted(kind, tensors, networks=NETWORKS):
-    """Trees of ours that hold an original's tensors."""
-    between = bijection(kind, tensors, networks)
-    return between.to_ours(tensors, shapes_of(networks, between.entries), "the original")
+    """Return the parameter trees converted from the tensors of an original."""
+    rules = bijection(kind, tensors, networks)
+    return rules.to_flax(tensors, shapes_of(networks, rules.entries), "the original")
 
 
 def unet():
-    """The original's UNet with all conditions, and our trees of it."""
+    """Return the original UNet with all conditions, and its converted parameter trees."""
     original = originals.unet(empty_text=originals.torch.from_numpy(empty_text()))
     return original, converted("unet", originals.tensors(original))
 
 
 def empty_text():
-    """Stands for the embedding of the empty string, [1, 77, 1024]."""
+    """Return a random array in place of the embedding of the empty string, [1, 77, 1024]."""
     return np.random.default_rng(99).standard_normal((1, 77, 1024), np.float32)

@@ -1,4 +1,4 @@
-"""The autoencoder and the text tower against the originals', in float32 and with random weights."""
+"""Parity of the autoencoder and the text tower with the originals, in float32 with random weights."""
 
 import jax
 import numpy as np
@@ -15,10 +15,10 @@ BOUND = 1e-4
 
 
 def original_autoencoder():
-    """The original, and its tensors as they lie in a Stable Diffusion checkpoint beside others."""
+    """Return the original autoencoder, with its tensors as in a Stable Diffusion checkpoint."""
     original = originals.autoencoder()
     state = {f"first_stage_model.{name}": x for name, x in originals.tensors(original).items()}
-    beside = {
+    others = {
         "model.diffusion_model.out.2.weight": np.ones(3),
         "cond_stage_model.x": np.ones(1),
         "betas": np.ones(1),
@@ -28,7 +28,7 @@ def original_autoencoder():
         posterior = original.encode(images)
         return posterior.mean, posterior.std
 
-    return state | beside, encode, original.decode
+    return state | others, encode, original.decode
 
 
 def diffusers_autoencoder():
@@ -51,24 +51,24 @@ def diffusers_autoencoder():
 
 
 @pytest.mark.parametrize("layout", [original_autoencoder, diffusers_autoencoder])
-def test_the_autoencoder_encodes_and_decodes_as_the_original(layout):
+def test_autoencoder_encodes_and_decodes_as_the_original(layout):
     tensors, encode, decode = layout()
     variables = {"params": converted("autoencoder", tensors)["autoencoder"]}
-    scale = NETWORKS.autoencoder.scale
+    scale = NETWORKS.autoencoder.scaling_factor
     images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 48, 3)).astype(np.float32)
     latents = np.random.default_rng(1).standard_normal((2, 12, 20, 4), np.float32)
     with torch.no_grad():
-        mean, deviation = encode(torch.from_numpy(images).permute(0, 3, 1, 2))
+        mean, std = encode(torch.from_numpy(images).permute(0, 3, 1, 2))
         decoded = decode(torch.from_numpy(latents).permute(0, 3, 1, 2) / scale)
     posterior = run(NETWORKS.autoencoder, variables, images, method="encode")
     assert difference(posterior.mean, scale * mean.permute(0, 2, 3, 1)) < BOUND
-    assert difference(posterior.deviation, scale * deviation.permute(0, 2, 3, 1)) < BOUND
+    assert difference(posterior.std, scale * std.permute(0, 2, 3, 1)) < BOUND
     ours = run(NETWORKS.autoencoder, variables, latents, method="decode")
     assert difference(ours, decoded.permute(0, 2, 3, 1)) < BOUND
 
 
 def token_ids():
-    """Texts of several lengths, as the tokenizer pads them: start, words, end, zeros."""
+    """Return ids of texts of several lengths, padded with zeros."""
     ids = np.zeros((3, 77), np.int32)
     for row, length in zip(ids, (2, 20, 77), strict=True):
         row[:length] = np.random.default_rng(length).integers(1, 490, length)
@@ -76,7 +76,7 @@ def token_ids():
 
 
 def open_clip_text():
-    """OpenCLIP's text tower of three layers."""
+    """Return OpenCLIP's text tower with three layers."""
     transformer = originals.load(originals.OPEN_CLIP, "transformer")
     return originals.filled(
         transformer.TextTransformer(vocab_size=500, width=1024, heads=4, layers=3, output_dim=1024)
@@ -84,19 +84,19 @@ def open_clip_text():
 
 
 def open_clip_states(ids):
-    """OpenCLIP's tower of three layers, and its states as the original takes them: before the last, then the norm."""
+    """Return OpenCLIP's tensors, and the normalised hidden states before the last layer."""
     tower = open_clip_text()
     with torch.no_grad():
         x = tower.token_embedding(ids) + tower.positional_embedding
         for block in tower.transformer.resblocks[:-1]:
             x = block(x, attn_mask=tower.attn_mask)
         states = tower.ln_final(x)
-    beside = {"logit_scale": np.ones(())}
-    return originals.tensors(tower) | beside, states
+    logit_scale = {"logit_scale": np.ones(())}
+    return originals.tensors(tower) | logit_scale, states
 
 
 def transformers_states(ids):
-    """The same from transformers, whose config must be told OpenCLIP's exact GELU."""
+    """Return the same from transformers, configured with OpenCLIP's exact GELU."""
     transformers = pytest.importorskip("transformers")
     config = transformers.CLIPTextConfig(
         vocab_size=500,
@@ -119,10 +119,10 @@ def transformers_states(ids):
 
 @pytest.mark.parametrize("layout", [open_clip_states, transformers_states])
 @pytest.mark.parametrize("prefixed", [False, True])
-def test_the_text_tower_answers_as_the_original(layout, prefixed):
+def test_text_tower_equals_the_original(layout, prefixed):
     ids = token_ids()
     tensors, states = layout(torch.from_numpy(ids).long())
-    if prefixed and layout is transformers_states:  # as files of its older versions are
+    if prefixed and layout is transformers_states:  # as in files of its older versions
         tensors = {f"text_model.{name}": x for name, x in tensors.items()}
     variables = {"params": converted("clip", tensors)["text"]}
     assert difference(jax.device_get(run(NETWORKS.text, variables, ids)), states.numpy()) < BOUND

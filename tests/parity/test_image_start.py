@@ -1,4 +1,4 @@
-"""The 3D UNet started from an image UNet, frame by frame against that image UNet itself (diffusers')."""
+"""Parity of a 3D UNet initialised from an image UNet with that image UNet (diffusers), frame by frame."""
 
 import jax
 import numpy as np
@@ -15,24 +15,26 @@ diffusers = pytest.importorskip("diffusers", reason="run `make parity`")
 
 pytestmark = pytest.mark.parity
 
-BOUND = 1e-4  # of the output's deviation
-UNET = NETWORKS.unet.clone(multipliers=(1, 2, 2), blocks=2, attention_levels=(0, 1))
+BOUND = 1e-4  # of the output's standard deviation
+UNET = NETWORKS.unet.clone(channel_multipliers=(1, 2, 2), num_res_blocks=2, attention_levels=(0, 1))
 
 
 @pytest.fixture(scope="module")
 def original():
-    """Stable Diffusion 2's architecture at a reduced width, head and all else random."""
-    attending = [level in UNET.attention_levels for level in range(len(UNET.multipliers))]
-    down = ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in attending]
-    up = ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(attending)]
-    widths = [UNET.width * multiplier for multiplier in UNET.multipliers]
+    """Return a small UNet of Stable Diffusion 2 with random weights."""
+    has_attention = [level in UNET.attention_levels for level in range(len(UNET.channel_multipliers))]
+    down = ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in has_attention]
+    up = ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(has_attention)]
+    widths = [UNET.base_channels * multiplier for multiplier in UNET.channel_multipliers]
     return originals.filled(
         diffusers.UNet2DConditionModel(
             down_block_types=down,
             up_block_types=up,
             block_out_channels=widths,
-            layers_per_block=UNET.blocks,
-            attention_head_dim=[width // UNET.head_size for width in widths],  # it means how many heads
+            layers_per_block=UNET.num_res_blocks,
+            attention_head_dim=[
+                width // UNET.head_dim for width in widths
+            ],  # the number of heads, despite its name
             cross_attention_dim=1024,
             use_linear_projection=True,
         )
@@ -43,10 +45,10 @@ def original():
 def parameters(original):
     networks = NETWORKS.__class__(unet=UNET, text=NETWORKS.text)
     tree = networks.init(jax.random.key(0), "unet", CHANNELS, VECTORS)
-    return image_unet.started(UNET, tree, originals.tensors(original), "the original")
+    return image_unet.init_from_image_unet(UNET, tree, originals.tensors(original), "the original")
 
 
-def test_every_frame_is_the_image_unets_whatever_the_maps(original, parameters):
+def test_every_frame_equals_the_image_unets_for_any_maps(original, parameters):
     rng = np.random.default_rng(0)
     frames, height, width = 3, 16, 24
     z = rng.standard_normal((2, frames, height, width, 4), np.float32)
@@ -57,19 +59,19 @@ def test_every_frame_is_the_image_unets_whatever_the_maps(original, parameters):
     for i in range(frames):
         latents = torch.from_numpy(np.ascontiguousarray(z[:, i].transpose(0, 3, 1, 2)))
         with torch.no_grad():
-            answer = original(latents, torch.from_numpy(t), torch.from_numpy(text)).sample
-        assert difference(np.asarray(ours[:, i]), answer.permute(0, 2, 3, 1)) < BOUND
+            expected = original(latents, torch.from_numpy(t), torch.from_numpy(text)).sample
+        assert difference(np.asarray(ours[:, i]), expected.permute(0, 2, 3, 1)) < BOUND
 
 
-def test_the_original_names_are_those_of_stable_diffusions_checkpoint():
-    """Spelled out for this size from the way in which that checkpoint counts its blocks."""
-    names = {entry.ours: entry.torch for entry in image_unet.original_entries(UNET)}
-    theirs = {entry.ours: entry.torch for entry in image_unet.diffusers_entries(UNET)}
+def test_original_names_are_those_of_the_stable_diffusion_checkpoint():
+    """Names for this size, derived from the numbering of blocks in the checkpoint."""
+    names = {entry.flax: entry.torch for entry in image_unet.original_entries(UNET)}
+    theirs = {entry.flax: entry.torch for entry in image_unet.diffusers_entries(UNET)}
     assert names.keys() == theirs.keys()
     for ours, torch_name in {
         ("down_0_1_residual/conv_0/kernel",): "input_blocks.2.0.in_layers.2.weight",
         ("down_0_sample/conv/kernel",): "input_blocks.3.0.op.weight",
-        ("down_2_0_residual/skip/kernel",): None,  # widths are equal there
+        ("down_2_0_residual/skip/kernel",): None,  # no skip convolution, since channels are equal
         ("middle_1_residual/time/kernel",): "middle_block.2.emb_layers.1.weight",
         ("up_2_2_residual/conv_1/kernel",): "output_blocks.2.0.out_layers.3.weight",
         ("up_2_sample/conv/kernel",): "output_blocks.2.1.conv.weight",

@@ -1,8 +1,8 @@
-"""What the conditions make of real footage, against the original's own chain of resizing, cropping and scaling.
+"""Parity of the conditions of real videos with the original's resizing, cropping and scaling.
 
-The chain is the original's `data/transforms.py`, with what it calls of torchvision (which is not installed) written
-anew in `originals.py`. What its pipeline does inline, in a file that needs OpenCV and a motion vector reader, is
-repeated here line by line: rasterising vectors, resizing them, masking frames.
+The reference is the original's `data/transforms.py`, with the functions of torchvision reimplemented in
+`originals.py`. Inline steps of its pipeline, in a file that needs OpenCV and a motion vector reader, are
+repeated here: rasterising and resizing vectors, masking frames.
 """
 
 import numpy as np
@@ -11,10 +11,10 @@ import pytest
 
 from tests.parity import originals
 from tests.parity.originals import OPEN_CLIP, VIDEOCOMPOSER, torch
-from vcjax.conditions.base import ClipShape, Footage
-from vcjax.conditions.catalogue import from_settings
-from vcjax.conditions.media import sampled
-from vcjax.conditions.tokenizer import Tokenizer, byte_pair_tokenizer, merges_of_file
+from vcjax.conditions.base import ClipShape, SourceVideo
+from vcjax.conditions.catalogue import conditions_from_config
+from vcjax.conditions.media import sample_source
+from vcjax.conditions.tokenizer import Tokenizer, byte_pair_tokenizer, read_merges
 from vcjax.video.clip import Clip
 from vcjax.video.motion import codec_motion
 from vcjax.video.resize import resize_crop
@@ -30,13 +30,13 @@ CLIPS = ["blackswan.mp4", "tennis.mp4"]
 
 @pytest.fixture(scope="module", params=CLIPS)
 def clip(request, shared):
-    """Frames as both sides get them; the original takes them from the re-encoded stream."""
-    return sampled(Footage(shared / "media" / request.param), SHAPE)
+    """Return the frames for both sides; the original decodes them from a re-encoded stream."""
+    return sample_source(SourceVideo(shared / "media" / request.param), SHAPE)
 
 
 @pytest.fixture(scope="module")
 def conditions():
-    return from_settings(CONDITIONS)
+    return conditions_from_config(CONDITIONS)
 
 
 def images_of(clip):
@@ -45,10 +45,10 @@ def images_of(clip):
 
 @pytest.fixture
 def misc(monkeypatch):
-    """The original's `misc_transforms`, from PIL images to [F, 3, 384, 384] in [0, 1].
+    """Return the original's `misc_transforms`, from PIL images to [F, 3, 384, 384] in [0, 1].
 
-    It draws the filter for each frame at random among bilinear, bicubic and Lanczos. Ours takes bicubic, the one in
-    the middle, so that a condition depends on its clip alone; the comparison draws it always.
+    The original draws the filter of each frame among bilinear, bicubic and Lanczos. vcjax always uses
+    bicubic, so that conditions are deterministic, and here the original does too.
     """
     transforms = originals.load(VIDEOCOMPOSER, "data.transforms")
     monkeypatch.setattr(transforms.random, "choice", lambda filters: filters[1])
@@ -64,7 +64,7 @@ def channels_last(x):
     return np.moveaxis(np.asarray(x), 1, -1)
 
 
-def test_the_first_frame_is_the_image(clip, conditions, misc):
+def test_image_is_the_first_frame(clip, conditions, misc):
     expected = channels_last(misc(images_of(clip)))[:1]
     ours = conditions["image"].extract(clip, SHAPE, {}, 0)
     np.testing.assert_allclose(ours, expected, atol=BOUND)
@@ -72,28 +72,28 @@ def test_the_first_frame_is_the_image(clip, conditions, misc):
 
 
 @pytest.mark.parametrize("name", ["moon_on_water.jpg", "fangao_01.jpeg"])
-def test_a_picture_that_is_handed_in(shared, conditions, misc, name):
+def test_image_from_a_file(shared, conditions, misc, name):
     path = shared / "media" / name
-    picture = PIL.Image.open(path)
-    assert picture.mode == "RGB"  # with an alpha channel the original drops it and ours lays it on white
+    image = PIL.Image.open(path)
+    assert image.mode == "RGB"  # the original drops an alpha channel, vcjax blends it with white
     ours = conditions["image"].read(path, SHAPE, {})
-    np.testing.assert_allclose(ours, channels_last(misc([picture])), atol=BOUND)
+    np.testing.assert_allclose(ours, channels_last(misc([image])), atol=BOUND)
 
 
-def test_a_clip_with_a_region_hidden(clip, conditions, misc):
-    """The original draws the region at random, at 512x512; here both sides are given the same at 384x384."""
+def test_masked_clip(clip, conditions, misc):
+    """The original draws the region at random at 512x512; here both sides have the same region at 384x384."""
     hidden = np.zeros((MAP_SIZE, MAP_SIZE), np.uint8)
     hidden[100:250, 37:301] = 1
     frames, mask = torch.from_numpy(misc(images_of(clip))), torch.from_numpy(hidden)[None, None].float()
     frames = frames.sub(0.5).div_(0.5)
     expected = torch.cat([frames * (1 - mask), (1 - mask).expand(len(frames), -1, -1, -1)], dim=1)
-    picture = Clip(np.repeat(255 * hidden[None, ..., None], 3, axis=-1), 1.0)
-    ours = conditions["mask"].extract(clip, SHAPE, {}, 0, hide=picture)
+    mask_clip = Clip(np.repeat(255 * hidden[None, ..., None], 3, axis=-1), 1.0)
+    ours = conditions["mask"].extract(clip, SHAPE, {}, 0, hide=mask_clip)
     np.testing.assert_allclose(ours, channels_last(expected), atol=BOUND)
 
 
-def test_motion_of_the_codec(clip, conditions):
-    """Vectors are those of one encoding; the original encodes by a command of FFmpeg whose version decides on them."""
+def test_codec_motion(clip, conditions):
+    """Both sides use the vectors of one encoding, since they depend on the version of the encoder."""
     height, width = clip.frames.shape[1:3]
     fields = []
     for found in codec_motion(clip.frames, fps=clip.fps).vectors:
@@ -118,7 +118,7 @@ def test_motion_of_the_codec(clip, conditions):
     assert not expected[0].any()
 
 
-def test_the_autoencoders_frames(clip):
+def test_frames_for_the_autoencoder(clip):
     transforms = originals.load(VIDEOCOMPOSER, "data.transforms")
     frames = transforms.ToTensor()(transforms.CenterCropV2(SIZE)(images_of(clip)))
     expected = channels_last((frames - 0.5) / 0.5)
@@ -129,7 +129,7 @@ def test_the_autoencoders_frames(clip):
 def test_text(shared, tmp_path, conditions):
     sentence = "A black swan swims in a pond, the ripples shimmer."
     vocabulary = shared / "weights" / "bpe_simple_vocab_16e6.txt.gz"
-    (tmp_path / "tokenizer.json").write_text(byte_pair_tokenizer(merges_of_file(vocabulary)), "utf-8")
+    (tmp_path / "tokenizer.json").write_text(byte_pair_tokenizer(read_merges(vocabulary)), "utf-8")
     tokenizer = Tokenizer(tmp_path / "tokenizer.json", length=77, vocabulary=49_408)
     expected = originals.load(OPEN_CLIP, "tokenizer").SimpleTokenizer(str(vocabulary))(sentence)[0]
     np.testing.assert_array_equal(

@@ -1,4 +1,4 @@
-"""PyTorch to ours and back: bit-equal tensors under the originals' names, which the originals load strictly."""
+"""Conversion from PyTorch and back: bit-equal tensors with the originals' names, loaded with strict=True."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.parity
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_torchs_own_files_are_read_bit_for_bit(tmp_path, zipped):
+def test_files_of_torch_are_read_bit_for_bit(tmp_path, zipped):
     x = torch.randn(7, 5)
     state = {
         "a": x,
@@ -59,8 +59,8 @@ def test_torchs_own_files_are_read_bit_for_bit(tmp_path, zipped):
 
 
 @pytest.mark.parametrize("mapped", [True, False])
-def test_torch_reads_our_files_bit_for_bit(tmp_path, mapped):
-    """Every type, and shapes that end a loop early; none of it needs to be trusted."""
+def test_torch_reads_written_files_bit_for_bit(tmp_path, mapped):
+    """All types and unusual shapes, with weights_only=True."""
     numbers = np.random.default_rng(0).integers(0, 2, (3, 5))
     tensors = {name: numbers.astype(dtype) for name, dtype in STORAGES.items()}
     tensors |= {"transposed": numbers.T, "number": np.float32(2.5), "empty": numbers[:0]}
@@ -75,8 +75,8 @@ def test_torch_reads_our_files_bit_for_bit(tmp_path, mapped):
         assert str(read[name].dtype).removeprefix("torch.") == tensors[name].dtype.name
 
 
-def test_the_unet_makes_the_round_trip_through_files(tmp_path):
-    """torch.save -> convert -> model folder -> the released file again -> load_state_dict, strictly."""
+def test_unet_round_trip_through_files(tmp_path):
+    """torch.save, convert, convert_back, load_state_dict with strict=True."""
     original = originals.unet()
     torch.save(original.state_dict(), tmp_path / "unet.pth")
     convert(tmp_path / "model", unet=tmp_path / "unet.pth", networks=NETWORKS)
@@ -85,15 +85,15 @@ def test_the_unet_makes_the_round_trip_through_files(tmp_path):
     back = torch.load(written, weights_only=True)
     for name, tensor in original.state_dict().items():
         assert torch.equal(back[name], tensor), name
-    fresh = originals.unet(empty_text=None)
+    restored = originals.unet(empty_text=None)
     with torch.no_grad():
-        for parameter in fresh.parameters():
+        for parameter in restored.parameters():
             parameter.zero_()
-    fresh.load_state_dict(back, strict=True)
+    restored.load_state_dict(back, strict=True)
 
 
 def whole_clip(states):
-    """Both towers in one file, as OpenCLIP's model and transformers' are."""
+    """Return the tensors of both towers, as in the files of OpenCLIP and transformers."""
     tower = open_clip_tower if states is open_clip_states else transformers_tower
     tensors = states(torch.from_numpy(token_ids()).long())[0]
     if states is transformers_states:
@@ -114,18 +114,18 @@ ORIGINALS = {
 
 
 @pytest.mark.parametrize("name", ORIGINALS)
-def test_the_frozen_networks_make_the_round_trip(name):
-    """All comes back bit for bit. Only transformers' last norm of DPT, which depth is not made with, has no place here."""
+def test_frozen_networks_round_trip(name):
+    """All tensors are restored bit for bit, except the last norm of DPT in transformers, which is unused."""
     kind, tensors = name.split()[0], ORIGINALS[name]()
     back = bijection(kind, tensors, NETWORKS).to_torch(converted(kind, tensors))
     for tensor, x in back.items():
         assert np.array_equal(x, tensors[tensor]), tensor
-    beside = {"dpt.layernorm.weight", "dpt.layernorm.bias"} if name == "depth of transformers" else set()
-    assert back.keys() == tensors.keys() - beside
+    unused = {"dpt.layernorm.weight", "dpt.layernorm.bias"} if name == "depth of transformers" else set()
+    assert back.keys() == tensors.keys() - unused
 
 
 def strictly(module, tensors):
-    """Load tensors into a module that is all zeros before."""
+    """Load tensors into a module with strict=True, after setting its parameters to zero."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.zero_()
@@ -133,11 +133,12 @@ def strictly(module, tensors):
     return module
 
 
-def test_the_whole_set_loads_into_the_originals(tmp_path):
-    """Made into a model folder and back again; the line network's kernels are made plain by the original's own program."""
-    unfolded = originals.pidinet(NETWORKS.sketch.width, NETWORKS.sketch.dilated, folded=False)
+def test_all_frozen_networks_load_into_the_originals(tmp_path):
+    """After convert and convert_back; PiDiNet is also compared after the original's `convert_pidinet`."""
+    sizes = NETWORKS.sketch.base_channels, NETWORKS.sketch.dilation_channels
+    pidinet = originals.pidinet(*sizes, converted=False)
     sets = {name: ORIGINALS[name]() for name in ("autoencoder", "clip", "depth", "cleaner")}
-    sets["sketch"] = {f"module.{name}": x for name, x in originals.tensors(unfolded).items()}
+    sets["sketch"] = {f"module.{name}": x for name, x in originals.tensors(pidinet).items()}
     for name, tensors in sets.items():
         state = {key: torch.from_numpy(np.array(x)) for key, x in tensors.items()}
         torch.save({"state_dict": state}, tmp_path / f"{name}.pth")
@@ -155,26 +156,25 @@ def test_the_whole_set_loads_into_the_originals(tmp_path):
     towers = [{}, {}]
     for name, x in clip.items():
         towers[name.startswith("visual.")][name.removeprefix("visual.")] = x
-    logit_scale = towers[0].pop("logit_scale")  # OpenCLIP's model holds it beside the towers
+    logit_scale = towers[0].pop("logit_scale")  # in OpenCLIP a parameter of the model, not of a tower
     assert logit_scale == sets["clip"]["logit_scale"]
     strictly(open_clip_text(), towers[0])
     strictly(open_clip_tower()[1], towers[1])
 
     module = originals.load(VIDEOCOMPOSER, "annotator.sketch.pidinet")
-    folded = {name.removeprefix("module."): x for name, x in module.convert_pidinet(sketch, "carv4").items()}
-    sizes = NETWORKS.sketch.width, NETWORKS.sketch.dilated
-    back = strictly(originals.pidinet(*sizes), folded)
+    plain = {name.removeprefix("module."): x for name, x in module.convert_pidinet(sketch, "carv4").items()}
+    restored = strictly(originals.pidinet(*sizes), plain)
     strictly(
-        originals.pidinet(*sizes, folded=False),
+        originals.pidinet(*sizes, converted=False),
         {name.removeprefix("module."): x for name, x in sketch.items()},
     )
     images = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, 32, 32), np.float32))
     with torch.no_grad():
-        assert originals.difference(back(images), unfolded(images)) < 1e-5  # a few roundings
+        assert originals.difference(restored(images), pidinet(images)) < 1e-5  # rounding errors
 
 
-def test_at_the_released_size_every_name_and_shape_is_the_originals():
-    """The original is built without memory for its weights."""
+def test_released_unet_has_the_originals_names_and_shapes():
+    """The original is built on the meta device, without memory for its weights."""
     with torch.device("meta"):
         original = originals.load(VIDEOCOMPOSER, "unet_sd").UNetSD_temporal(
             cfg=originals.types.SimpleNamespace(resume=True),
@@ -207,22 +207,22 @@ FROZEN = {
 
 
 @pytest.mark.parametrize("component", FROZEN)
-def test_at_the_released_size_the_frozen_networks_have_the_originals_names_and_shapes(component, monkeypatch):
-    kind, names, prefix, make = FROZEN[component]
+def test_released_frozen_networks_have_the_originals_names_and_shapes(component, monkeypatch):
+    kind, names, prefix, build = FROZEN[component]
     monkeypatch.setattr(originals, "filled", lambda module: module)
     with torch.device("meta"):
-        theirs = {prefix + name: tuple(x.shape) for name, x in make().state_dict().items()}
+        theirs = {prefix + name: tuple(x.shape) for name, x in build().state_dict().items()}
     named = {name: leaf.shape for name, leaf in flatten(shapes_of(RELEASED, [component])[component]).items()}
     entries = bijection(kind, names).entries[component]
     assert {entry.torch: torch_shape(entry, named) for entry in entries} == theirs
 
 
-def test_the_released_line_network_has_every_tensor_of_its_file(shared):
+def test_released_pidinet_round_trip_has_every_tensor_of_its_file(shared):
     tensors = read_tensors(shared / "weights" / "table5_pidinet.pth")
-    between = bijection("sketch", tensors)
-    trees = between.to_ours(tensors, shapes_of(RELEASED, ["sketch"]), "table5_pidinet.pth")
-    back = between.to_torch(trees)
+    rules = bijection("sketch", tensors)
+    trees = rules.to_flax(tensors, shapes_of(RELEASED, ["sketch"]), "table5_pidinet.pth")
+    back = rules.to_torch(trees)
     assert back.keys() == tensors.keys()
-    plain = [name for name in back if np.array_equal(back[name], tensors[name])]
-    # all but the 12 kernels of pixel differences come back as they were
-    assert len(plain) == len(tensors) - 12
+    unchanged = [name for name in back if np.array_equal(back[name], tensors[name])]
+    # All but the 12 kernels of pixel difference convolutions are bit-equal.
+    assert len(unchanged) == len(tensors) - 12

@@ -1,4 +1,4 @@
-"""A whole guided DDIM trajectory of the reduced model against the original's own sampler."""
+"""Parity of a guided DDIM trajectory of the small model with the original sampler."""
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +15,16 @@ from vcjax.diffusion.schedule import Schedule
 
 pytestmark = pytest.mark.parity
 
-BOUND = 1e-3  # of the deviation at the end of 50 steps
+BOUND = 1e-3  # of the standard deviation, after 50 steps
 GUIDANCE = 9.0
 
 
-def test_the_schedule_is_the_originals():
+def test_schedule_equals_the_originals():
     expected = originals.diffusion().alphas_cumprod.numpy()
     np.testing.assert_allclose(Schedule().alpha_bar, expected, rtol=1e-12)
 
 
-def test_fifty_guided_steps_end_where_the_original_ends():
+def test_fifty_guided_steps_equal_the_originals():
     original, trees = unet()
     rng = np.random.default_rng(0)
     z = rng.standard_normal((1, 3, 8, 12, 4), np.float32)
@@ -58,6 +58,6 @@ def test_fifty_guided_steps_end_where_the_original_ends():
         return sample(guided(denoise, GUIDANCE), z, steps, jax.random.split(jax.random.key(0), 1))
 
     assert timesteps(Schedule(), 50)[[0, -1]].tolist() == [981, 1]
-    end = trajectory(trees["unet"], z)
-    assert difference(end, channels_last(expected)) < BOUND
-    assert difference(z, channels_last(expected)) > 0.5  # it has gone somewhere
+    out = trajectory(trees["unet"], z)
+    assert difference(out, channels_last(expected)) < BOUND
+    assert difference(z, channels_last(expected)) > 0.5  # the initial noise is far from the result

@@ -1,4 +1,4 @@
-"""The UNet, each STC-encoder and the token encoder against the original's, in float32 and with random weights."""
+"""Parity of UNet, STC-encoders and token encoder with the original, in float32 with random weights."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from vcjax.weights.convert.released import CHANNELS
 
 pytestmark = pytest.mark.parity
 
-BOUND = 1e-4  # of the output's deviation, in float32
+BOUND = 1e-4  # of the output's standard deviation
 LATENT = (32, 32)  # the original pools every map to 128x128, four times this
 FRAMES = 4
 
@@ -28,29 +28,29 @@ def random(*shape, seed=0):
 
 
 def maps(name, frames=FRAMES, batch=1):
-    """A map condition of a size that pooling to 128x128 does not divide."""
+    """Return a map whose size is not a multiple of 128, to which it is pooled."""
     return random(batch, frames, 140, 132, CHANNELS[name], seed=len(name))
 
 
 @jax.jit
-def answer(parameters, z, t, maps, embeddings, present):
+def predict(parameters, z, t, maps, embeddings, present):
     tokens, mask = NETWORKS.tokens.apply({"params": parameters["tokens"]}, embeddings, present)
     return NETWORKS.unet.apply({"params": parameters["unet"]}, z, t, maps, tokens, mask)
 
 
 def ours(trees, z, t, text, style=None, conditions=None):
-    """Our answer, by way of all three encoders. A style that is not there is masked out."""
+    """Return the prediction of vcjax; a style of None is masked."""
     batch, frames, *size = z.shape[:4]
     total = jnp.zeros((batch, frames, *size, 8))
     for name, condition in (conditions or {}).items():
         total += run(NETWORKS.stc, {"params": trees["stc"][name]}, condition, tuple(size))
     present = {"text": np.ones(batch, bool), "style": np.full(batch, style is not None)}
     embeddings = {"text": text, "style": np.zeros((batch, 1024), np.float32) if style is None else style}
-    return answer({name: trees[name] for name in ("unet", "tokens")}, z, t, total, embeddings, present)
+    return predict({name: trees[name] for name in ("unet", "tokens")}, z, t, total, embeddings, present)
 
 
 def theirs(original, z, t, text, style=None, conditions=None):
-    """The original's answer."""
+    """Return the prediction of the original."""
     inputs = {originals.INPUTS[name]: channels_first(x) for name, x in (conditions or {}).items()}
     if style is not None:
         inputs["image"] = torch.from_numpy(style)[:, None]
@@ -68,7 +68,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_unet_answers_as_the_original(model, case):
+def test_unet_equals_the_original(model, case):
     original, trees = model
     inputs = {
         "z": random(1, FRAMES, *LATENT, 4, seed=1),
@@ -79,26 +79,26 @@ def test_the_unet_answers_as_the_original(model, case):
     }
     expected = theirs(original, **inputs)
     assert difference(ours(trees, **inputs), expected) < BOUND
-    if case != "text":  # the condition is heard at all
-        alone = theirs(original, inputs["z"], inputs["t"], inputs["text"])
-        assert difference(alone, expected) > 100 * BOUND
+    if case != "text":  # the condition has an effect
+        text_only = theirs(original, inputs["z"], inputs["t"], inputs["text"])
+        assert difference(text_only, expected) > 100 * BOUND
 
 
 @pytest.mark.parametrize(("batch", "frames"), [(2, 1), (1, 8), (1, 24)])
-@pytest.mark.parametrize("styled", [False, True])
-def test_other_sizes_and_numbers_of_frames(model, batch, frames, styled):
-    """One frame runs through all temporal layers, as the original's does at inference."""
+@pytest.mark.parametrize("has_style", [False, True])
+def test_other_sizes_and_numbers_of_frames(model, batch, frames, has_style):
+    """A single frame passes all temporal layers, as in the original at inference."""
     original, trees = model
     inputs = {
         "z": random(batch, frames, 24, 40, 4, seed=1),
         "t": np.array([981, 1])[:batch],
         "text": random(batch, 77, 1024, seed=2),
-        "style": random(batch, 1024, seed=3) if styled else None,
+        "style": random(batch, 1024, seed=3) if has_style else None,
     }
     assert difference(ours(trees, **inputs), theirs(original, **inputs)) < BOUND
 
 
-def test_no_text_is_the_empty_strings_embedding(model):
+def test_missing_text_equals_the_embedding_of_the_empty_string(model):
     original, trees = model
     z, t = random(1, FRAMES, *LATENT, 4, seed=1), np.array([1])
     with torch.no_grad():

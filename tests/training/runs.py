@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vcjax.training.assemble import task_of
-from vcjax.training.config import run_from
-from vcjax.training.plan import plan
+from vcjax.training.build import build_task
+from vcjax.training.config import run_from_config
+from vcjax.training.setup import set_up
 from vcjax.training.step import make_step
 from vcjax.training.task import Loss
 
@@ -18,22 +18,34 @@ MODEL = {
     "name": "small",
     "networks": {
         "unet": {
-            "width": 16,
-            "multipliers": [1],
-            "blocks": 1,
+            "base_channels": 16,
+            "channel_multipliers": [1],
+            "num_res_blocks": 1,
             "attention_levels": [],
-            "head_size": 8,
-            "entry_heads": 2,
+            "head_dim": 8,
+            "num_input_heads": 2,
             "latent_channels": 4,
-            "groups": 4,
+            "norm_groups": 4,
         },
-        "stc": {"features": 4},
-        "tokens": {"features": 16},
-        "autoencoder": {"width": 8, "multipliers": [1, 1, 1], "blocks": 1, "scale": 1.0, "groups": 4},
-        "text": {"vocabulary": 1024, "length": 32, "width": 16, "layers": 1, "heads": 2},
-        "vision": {"size": 16, "patch": 8, "width": 16, "layers": 1, "heads": 2, "features": 16},
+        "stc": {"out_channels": 4},
+        "tokens": {"token_dim": 16},
+        "autoencoder": {
+            "base_channels": 8,
+            "channel_multipliers": [1, 1, 1],
+            "num_res_blocks": 1,
+            "scaling_factor": 1.0,
+            "norm_groups": 4,
+        },
+        "text": {"vocab_size": 1024, "context_length": 32, "width": 16, "layers": 1, "heads": 2},
+        "vision": {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "heads": 2, "embed_dim": 16},
     },
-    "conditions": {"text": {}, "style": {"width": 16}, "image": {}, "motion": {}, "depth": {}},
+    "conditions": {
+        "text": {},
+        "style": {"embed_dim": 16, "image_size": 16},
+        "image": {},
+        "motion": {},
+        "depth": {},
+    },
     "schedule": {"zero_terminal_snr": True},
     "prediction": "v",
     "clip": {"frames": 3, "height": 16, "width": 16, "fps": 8.0},
@@ -42,7 +54,7 @@ MODEL = {
 # It compiles in twice the time.
 TWO_LEVELS = MODEL | {
     "networks": MODEL["networks"]
-    | {"unet": MODEL["networks"]["unet"] | {"multipliers": [1, 2], "attention_levels": [1]}}
+    | {"unet": MODEL["networks"]["unet"] | {"channel_multipliers": [1, 2], "attention_levels": [1]}}
 }
 
 
@@ -50,7 +62,7 @@ def small_parts(folder, model=MODEL):
     """A model folder with random weights."""
     folder.mkdir(parents=True)
     shutil.copy(str(resources.files("vcjax") / "builtin" / "tiny" / "tokenizer.json"), folder)
-    (folder / "config.json").write_text(json.dumps({"format": 1, **model, "untrained": 0}))
+    (folder / "config.json").write_text(json.dumps({"format": 2, **model, "untrained": 0}))
     return folder
 
 
@@ -60,14 +72,21 @@ def table(tmp_path, **changes):
     config = {
         "task": "diffusion",
         "model": MODEL,
-        "parts": str(parts if parts.exists() else small_parts(parts)),
+        "frozen_from": str(parts if parts.exists() else small_parts(parts)),
         "out": str(tmp_path / "run"),
         "log_every": 1,
         "save_every": 4,
-        "optimizer": {"learning_rate": 1e-2, "warmup": 2, "weight_decay": 0.01},
+        "optimizer": {"learning_rate": 1e-2, "warmup_steps": 2, "weight_decay": 0.01},
         "stages": [
-            {"name": "first", "steps": 5, "batch": 2, "images_every": 3, "images": 4, "conditions": ["text"]},
-            {"name": "second", "steps": 5, "batch": 2},
+            {
+                "name": "first",
+                "steps": 5,
+                "batch_size": 2,
+                "images_every": 3,
+                "image_batch_size": 4,
+                "conditions": ["text"],
+            },
+            {"name": "second", "steps": 5, "batch_size": 2},
         ],
     }
     return {**config, **changes}
@@ -75,14 +94,14 @@ def table(tmp_path, **changes):
 
 def one_stage(tmp_path, stage=None, **changes):
     """A small run of one stage."""
-    stages = [{"name": "only", "steps": 4, "batch": 2, **(stage or {})}]
-    return run_from(table(tmp_path, stages=stages, **changes))
+    stages = [{"name": "only", "steps": 4, "batch_size": 2, **(stage or {})}]
+    return run_from_config(table(tmp_path, stages=stages, **changes))
 
 
 class LineTask:
     """Fits y = a x + b; `frozen` is left alone."""
 
-    growing = ()
+    allow_missing = ()
 
     def init(self, key):
         return {
@@ -96,7 +115,7 @@ class LineTask:
     def batches(self, stage, begin, first):
         step = first
         while True:
-            x = np.random.default_rng(step).normal(size=(stage.batch, 1)).astype(np.float32)
+            x = np.random.default_rng(step).normal(size=(stage.batch_size, 1)).astype(np.float32)
             yield {"x": x, "y": 3 * x - 1}
             step += 1
 
@@ -131,7 +150,7 @@ def same(a, b):
 
 def ready(run, clips, frames):
     """The task of a run that needs nothing frozen, its first state, its step, and a batch of so many clips."""
-    task = task_of(run)
-    planned = plan(run, task)
-    state = planned.begin(task.init(jax.random.key(0, impl="unsafe_rbg")), 0)
-    return task, state, make_step(task, planned, 0), task._source.batch(0, clips, frames)
+    task = build_task(run)
+    setup = set_up(run, task)
+    state = setup.create_state(task.init(jax.random.key(0, impl="unsafe_rbg")), 0)
+    return task, state, make_step(task, setup, 0), task._source.batch(0, clips, frames)

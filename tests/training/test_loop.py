@@ -1,4 +1,4 @@
-"""The loop: stages follow one another, NaN stops it, a folder belongs to its run, a checkpoint becomes a model folder."""
+"""The training loop: stages, resumption, NaN, metadata of a run, checkpoints, export to a model folder."""
 
 import json
 import os
@@ -16,22 +16,22 @@ import pytest
 import vcjax
 from tests.training.runs import MODEL, LineTask, SickTask, same, small_parts, table
 from vcjax.errors import BadInput, VcjaxWarning
-from vcjax.training.assemble import task_of
+from vcjax.training.build import build_task
 from vcjax.training.checkpoints import Checkpoints
-from vcjax.training.config import run_from
+from vcjax.training.config import run_from_config
 from vcjax.training.export import export
-from vcjax.training.loop import _started, first_state, train
-from vcjax.training.plan import plan
-from vcjax.training.watch import Watch
+from vcjax.training.loop import _read_parameters, initial_state, train
+from vcjax.training.monitor import TrainingMonitor
+from vcjax.training.setup import set_up
 from vcjax.weights.networks import random_parameters
 
 
 def line_run(folder, **changes):
-    stages = [{"name": "first", "steps": 6, "batch": 4}, {"name": "second", "steps": 4, "batch": 4}]
-    return run_from(
+    stages = [{"name": "first", "steps": 6, "batch_size": 4}, {"name": "second", "steps": 4, "batch_size": 4}]
+    return run_from_config(
         {
             "task": "line",
-            "model": {},
+            "model": MODEL,
             "out": str(folder),
             "save_every": 3,
             "log_every": 1,
@@ -48,41 +48,41 @@ def lines(folder):
 
 def last_state(run, task, out=None):
     """The state in the last checkpoint of a run, or of one that differs from it in its folder alone."""
-    planned = plan(run, task)
-    with Checkpoints(Path(out or run.out) / "checkpoints", run.keep) as checkpoints:
-        return checkpoints.restore(checkpoints.latest, planned.shapes_at(checkpoints.latest))
+    setup = set_up(run, task)
+    with Checkpoints(Path(out or run.out) / "checkpoints", run.keep_checkpoints) as checkpoints:
+        return checkpoints.restore(checkpoints.latest, setup.shapes_at(checkpoints.latest))
 
 
-def test_stages_follow_one_another_and_every_step_is_told(tmp_path):
+def test_stages_follow_one_another_and_every_step_has_metrics(tmp_path):
     run = line_run(tmp_path)
     assert train(run, LineTask()) == 10
-    told = lines(tmp_path)
-    assert [line["step"] for line in told] == list(range(1, 11))
-    assert [line["stage"] for line in told] == ["first"] * 6 + ["second"] * 4
+    metrics = lines(tmp_path)
+    assert [line["step"] for line in metrics] == list(range(1, 11))
+    assert [line["stage"] for line in metrics] == ["first"] * 6 + ["second"] * 4
     for key in (
-        "learning_rate", "gradient_norm", "parameter_norm", "error", "samples_a_second", "utilisation", "data_wait",
-        "memory_gb", "gflop_a_step",
+        "learning_rate", "gradient_norm", "parameter_norm", "error", "samples_per_second", "mfu", "data_wait",
+        "memory_gb", "gflop_per_step",
     ):  # fmt: skip
-        assert all(np.isfinite(line[key]) for line in told), key
+        assert all(np.isfinite(line[key]) for line in metrics), key
     assert any((tmp_path / "tensorboard").iterdir())
     assert int(last_state(run, LineTask()).step) == 10
 
 
-def test_going_on_is_the_run_undisturbed(tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     whole = line_run(tmp_path / "whole")
     train(whole, LineTask())
     halves = line_run(tmp_path / "halves")
-    first = line_run(tmp_path / "halves", stages=[{"name": "first", "steps": 6, "batch": 4}])
+    first = line_run(tmp_path / "halves", stages=[{"name": "first", "steps": 6, "batch_size": 4}])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VcjaxWarning)  # that the stages are others is told
+        warnings.simplefilter("ignore", VcjaxWarning)  # about the changed stages
         train(first, LineTask())
         train(halves, LineTask())
     assert same(last_state(whole, LineTask()), last_state(halves, LineTask()))
     assert [a["loss"] for a in lines(whole.out)] == [b["loss"] for b in lines(halves.out)]
-    assert train(whole, LineTask()) == 10  # and a run that is done does nothing
+    assert train(whole, LineTask()) == 10  # and a complete run does nothing
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_and_says_where(tmp_path):
+def test_a_loss_of_nan_stops_the_run_and_names_the_step(tmp_path):
     run = line_run(tmp_path, seed=7)
     with pytest.raises(
         FloatingPointError, match=r"step 7 \(seed 7\) is nan.*last good checkpoint is step 6's"
@@ -94,14 +94,16 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_says_where(tmp_path):
 
 
 def test_the_latest_checkpoints_and_the_best_are_kept(tmp_path):
-    run = line_run(tmp_path, save_every=1, keep=2, optimizer={"learning_rate": 1.0, "name": "sgd"})
+    run = line_run(
+        tmp_path, save_every=1, keep_checkpoints=2, optimizer={"learning_rate": 1.0, "name": "sgd"}
+    )
     train(run, LineTask())
     best = min(lines(tmp_path), key=lambda line: line["loss"])["step"]
     with Checkpoints(tmp_path / "checkpoints", 2) as checkpoints:
         assert checkpoints.steps == sorted({best, 9, 10})
 
 
-def test_a_half_written_checkpoint_is_not_taken_for_a_whole_one(tmp_path):
+def test_an_incomplete_checkpoint_is_ignored(tmp_path):
     run = line_run(tmp_path)
     train(run, LineTask())
     folder = tmp_path / "checkpoints"
@@ -117,7 +119,7 @@ def test_a_folder_belongs_to_its_run(tmp_path):
     train(line_run(tmp_path), LineTask())
     with pytest.raises(BadInput, match="another seed"):
         train(line_run(tmp_path, seed=1), LineTask())
-    with pytest.warns(VcjaxWarning, match="goes on with other log_every"):
+    with pytest.warns(VcjaxWarning, match="is resumed with another log_every"):
         train(line_run(tmp_path, log_every=2), LineTask())
 
 
@@ -129,71 +131,71 @@ def test_a_checkpoint_of_other_parameters_is_refused(tmp_path):
     train(line_run(tmp_path), LineTask())
     before = (tmp_path / "run.json").read_bytes()
     with (
-        pytest.warns(VcjaxWarning, match="goes on with other log_every"),
+        pytest.warns(VcjaxWarning, match="is resumed with another log_every"),
         pytest.raises(BadInput, match="does not fit this configuration"),
     ):
         train(line_run(tmp_path, log_every=2), WiderTask())
     assert (tmp_path / "run.json").read_bytes() == before
 
 
-def test_a_checkpoint_that_its_run_removes_is_told_of_as_such(tmp_path):
+def test_a_checkpoint_that_was_removed_meanwhile_is_an_error_that_says_so(tmp_path):
     run = line_run(tmp_path)
     train(run, LineTask())
-    planned = plan(run, LineTask())
+    setup = set_up(run, LineTask())
     folder = tmp_path / "checkpoints"
     with Checkpoints(folder, 2) as checkpoints:
         step = checkpoints.latest
         shutil.rmtree(folder / str(step))
-        with pytest.raises(BadInput, match=f"step {step} .* was removed"):
-            checkpoints.restore(step, planned.shapes_at(step))
+        with pytest.raises(BadInput, match=f"step {step} .* was deleted"):
+            checkpoints.restore(step, setup.shapes_at(step))
 
 
 def test_a_run_of_fewer_steps_than_are_done_is_refused(tmp_path):
     train(line_run(tmp_path), LineTask())
-    fewer = line_run(tmp_path, stages=[{"name": "first", "steps": 6, "batch": 4}])
+    fewer = line_run(tmp_path, stages=[{"name": "first", "steps": 6, "batch_size": 4}])
     with (
-        pytest.warns(VcjaxWarning, match="other stages"),
-        pytest.raises(BadInput, match=r"checkpoint of step 10, but config\.stages are 6 steps"),
+        pytest.warns(VcjaxWarning, match="another stages"),
+        pytest.raises(BadInput, match=r"checkpoint of step 10, but config\.stages have 6 steps"),
     ):
         train(fewer, LineTask())
 
 
-def test_each_stage_tells_its_own_operations(tmp_path):
+def test_each_stage_reports_its_own_flops(tmp_path):
     """The second stage has batches of the first one's shape, and trains less."""
     stages = [
-        {"name": "whole", "steps": 2, "batch": 4},
-        {"name": "less", "steps": 2, "batch": 4, "train": ["other/"]},
+        {"name": "whole", "steps": 2, "batch_size": 4},
+        {"name": "less", "steps": 2, "batch_size": 4, "trainable": ["other/"]},
     ]
     train(line_run(tmp_path, stages=stages), LineTask())
-    told = {line["stage"]: line["gflop_a_step"] for line in lines(tmp_path)}
-    assert told["less"] < told["whole"]
+    flops = {line["stage"]: line["gflop_per_step"] for line in lines(tmp_path)}
+    assert flops["less"] < flops["whole"]
 
 
-def test_what_is_timed_is_not_compilation(tmp_path, monkeypatch):
-    """A step that takes long to compile is counted from its first answer on."""
+def test_compilation_is_not_timed(tmp_path, monkeypatch):
+    """A step that takes long to compile is timed from its first result on."""
     run = line_run(tmp_path)
-    real, slept = Watch.count_operations, []
+    real, slept = TrainingMonitor.prepare, []
 
     def slow(self, *arguments):
         if not slept:
             slept.append(time.sleep(2))
         real(self, *arguments)
 
-    monkeypatch.setattr(Watch, "count_operations", slow)
+    monkeypatch.setattr(TrainingMonitor, "prepare", slow)
     train(run, LineTask())
-    assert lines(tmp_path)[0]["samples_a_second"] > 4 / 2
+    assert lines(tmp_path)[0]["samples_per_second"] > 4 / 2
 
 
-def test_a_signal_while_the_last_checkpoint_is_written_is_heard(tmp_path, monkeypatch):
+def test_a_signal_during_the_last_checkpoint_does_not_kill_the_run(tmp_path, monkeypatch):
     """Until everything is closed, a signal to stop does not kill the run."""
     heard, close = [], Checkpoints.__exit__
 
-    def told(self, *arguments):
+    def interrupted(self, *arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         heard.append(True)
         close(self, *arguments)
 
-    monkeypatch.setattr(Checkpoints, "__exit__", told)
+    monkeypatch.setattr(Checkpoints, "__exit__", interrupted)
     assert train(line_run(tmp_path), LineTask()) == 10
     assert heard
 
@@ -202,9 +204,12 @@ def test_a_signal_while_the_last_checkpoint_is_written_is_heard(tmp_path, monkey
 def trained(tmp_path_factory):
     """A small diffusion run of one step, with one map of another size than the clip (as the released model's depth)."""
     tmp_path = tmp_path_factory.mktemp("trained")
-    model = {**MODEL, "conditions": {"text": {}, "style": {"width": 16}, "depth": {"scale": 1.5}}}
-    run = run_from(table(tmp_path, model=model, stages=[{"name": "all", "steps": 1, "batch": 2}]))
-    task = task_of(run)
+    model = {
+        **MODEL,
+        "conditions": {"text": {}, "style": {"embed_dim": 16, "image_size": 16}, "depth": {"scale": 1.5}},
+    }
+    run = run_from_config(table(tmp_path, model=model, stages=[{"name": "all", "steps": 1, "batch_size": 2}]))
+    task = build_task(run)
     assert train(run, task) == 1
     return tmp_path, run, task
 
@@ -213,7 +218,7 @@ def test_a_checkpoint_becomes_a_model_folder(trained):
     tmp_path, run, task = trained
     assert export(Path(run.out), tmp_path / "model") == 1
     composer = vcjax.load(tmp_path / "model", verify=True)
-    average = last_state(run, task).average
+    average = last_state(run, task).ema
     for component in ("unet", "tokens"):
         for a, b in zip(
             jax.tree.leaves(composer.parameters(component)), jax.tree.leaves(average[component]), strict=True
@@ -239,7 +244,7 @@ def test_a_model_of_another_kind_is_not_renewed(trained, tmp_path, changes, name
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
 
-def test_samples_are_made_of_maps_of_another_size_than_the_clip(trained):
+def test_samples_use_maps_of_another_size_than_the_clip(trained):
     _, _, task = trained
     parameters = random_parameters(jax.eval_shape(task.init, jax.random.key(0)), 0)
     (clip,) = task.samples(parameters, task.frozen()).values()
@@ -254,15 +259,15 @@ def test_a_run_can_begin_with_stage_two_and_with_a_new_condition(trained):
     small_parts(tmp_path / "wider", model)
     changes = {
         "model": model,
-        "parts": str(tmp_path / "wider"),
-        "start": str(tmp_path / "start"),
+        "frozen_from": str(tmp_path / "wider"),
+        "init_from": str(tmp_path / "start"),
         "first_stage": 1,
     }
-    stages = [{"name": "first", "steps": 1, "batch": 2}, {"name": "second", "steps": 1, "batch": 2}]
-    again = run_from(table(tmp_path, out=str(tmp_path / "again"), stages=stages, **changes))
-    task = task_of(again)
+    stages = [{"name": "first", "steps": 1, "batch_size": 2}, {"name": "second", "steps": 1, "batch_size": 2}]
+    again = run_from_config(table(tmp_path, out=str(tmp_path / "again"), stages=stages, **changes))
+    task = build_task(again)
     with Checkpoints(tmp_path / "none", 1) as nothing:
-        state, done = first_state(plan(again, task), task, nothing)
+        state, done = initial_state(set_up(again, task), task, nothing)
     assert done == 1
     stc = task._networks.stc
     sketch = jax.random.uniform(jax.random.key(0), (1, 3, 16, 16, 1))
@@ -273,20 +278,20 @@ def test_a_run_can_begin_with_stage_two_and_with_a_new_condition(trained):
 def test_a_component_without_parameters_needs_no_file_to_begin_with(trained):
     """A model without style has nothing in `tokens`, and its folder no such file."""
     tmp_path, _, _ = trained
-    assert _started(str(tmp_path / "parts"), {"tokens": {}}, (), dict) == {"tokens": {}}
+    assert _read_parameters(str(tmp_path / "parts"), {"tokens": {}}, (), dict) == {"tokens": {}}
 
 
-def test_nothing_is_drawn_for_a_run_that_begins_with_all_of_a_model(trained):
+def test_nothing_is_initialised_for_a_run_that_starts_from_a_complete_model(trained):
     tmp_path, run, _ = trained
     export(Path(run.out), tmp_path / "start")
-    task = task_of(run)
+    task = build_task(run)
     shapes = jax.eval_shape(task.init, jax.random.key(0))
-    read = _started(str(tmp_path / "start"), shapes, task.growing, lambda: pytest.fail("drawn"))
+    read = _read_parameters(str(tmp_path / "start"), shapes, task.allow_missing, lambda: pytest.fail("drawn"))
     assert jax.tree.map(jnp.shape, read) == jax.tree.map(jnp.shape, shapes)
 
 
 @pytest.mark.parametrize("step", [1, 99])
-def test_what_cannot_be_exported_is_told(trained, step):
+def test_what_cannot_be_exported_is_one_sentence(trained, step):
     tmp_path, run, _ = trained
     with pytest.raises(BadInput):
         export(Path(run.out), tmp_path / "never", step=step, dtype="float8")

@@ -1,4 +1,4 @@
-"""Killed anywhere and run again, a run ends with what it would have had undisturbed, bit for bit."""
+"""A run that is killed anywhere and resumed ends bit-equal to an uninterrupted one."""
 
 import json
 import signal
@@ -11,8 +11,8 @@ import pytest
 
 from tests.training.runs import same, table
 from tests.training.test_loop import last_state, lines
-from vcjax.training.assemble import task_of
-from vcjax.training.config import run_from
+from vcjax.training.build import build_task
+from vcjax.training.config import run_from_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 600  # seconds: a loaded machine compiles slowly
@@ -34,7 +34,7 @@ def finish(path):
 
 
 def wait_for(process, condition):
-    """Until the condition holds, looking often; the process must still be there."""
+    """Wait until the condition holds; the process must still run."""
     until = time.monotonic() + PATIENCE
     while not condition():
         assert process.poll() is None, process.stderr.read()
@@ -42,19 +42,23 @@ def wait_for(process, condition):
         time.sleep(0.0005)
 
 
-def told(folder):
+def logged_steps(folder):
     path = folder / "metrics.jsonl"
     return path.read_text().count("\n") if path.exists() else 0
 
 
-def last_told(folder):
-    """The step of the last whole line: one may be in the writing."""
-    whole = (folder / "metrics.jsonl").read_text().splitlines()[: told(folder)] if told(folder) else []
+def last_logged_step(folder):
+    """Return the step of the last complete line."""
+    whole = (
+        (folder / "metrics.jsonl").read_text().splitlines()[: logged_steps(folder)]
+        if logged_steps(folder)
+        else []
+    )
     return json.loads(whole[-1])["step"] if whole else 0
 
 
 def checkpoints(folder):
-    """Names of what lies in the run's folder of checkpoints."""
+    """Return the names in the folder of checkpoints."""
     inside = folder / "checkpoints"
     return [path.name for path in inside.iterdir()] if inside.exists() else []
 
@@ -68,42 +72,49 @@ def written(folder):
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_it_ends_as_the_run_undisturbed(tmp_path):
-    """Each kill hits a run that goes on from what the kills before have left."""
+def test_a_run_killed_several_times_equals_an_uninterrupted_one(tmp_path):
+    """Each kill hits a run that was resumed after the one before."""
     stages = [
-        {"name": "first", "steps": 6, "batch": 2, "images_every": 3, "images": 4, "conditions": ["text"]},
-        {"name": "second", "steps": 8, "batch": 2},
+        {
+            "name": "first",
+            "steps": 6,
+            "batch_size": 2,
+            "images_every": 3,
+            "image_batch_size": 4,
+            "conditions": ["text"],
+        },
+        {"name": "second", "steps": 8, "batch_size": 2},
     ]
-    configuration = table(tmp_path, stages=stages, save_every=4)
+    settings = table(tmp_path, stages=stages, save_every=4)
 
     def config(name):
         path = tmp_path / f"{name}.json"
-        path.write_text(json.dumps({**configuration, "out": str(tmp_path / name)}))
+        path.write_text(json.dumps({**settings, "out": str(tmp_path / name)}))
         return path, tmp_path / name
 
     path, whole = config("whole")
     assert finish(path) == 14
-    run = run_from(json.loads(path.read_text()))
-    task = task_of(run)
+    run = run_from_config(json.loads(path.read_text()))
+    task = build_task(run)
     truth = last_state(run, task)
 
     path, folder = config("disturbed")
     kills = {
-        "in a step": lambda: told(folder) >= 2,
+        "in a step": lambda: logged_steps(folder) >= 2,
         "during a save": lambda: being_written(folder),
         "after a save": lambda: written(folder),
-        "in a step of stage two": lambda: last_told(folder) >= 9,
+        "in a step of stage two": lambda: last_logged_step(folder) >= 9,
     }
     for name, moment in kills.items():
         process = start(path)
         wait_for(process, moment)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert last_told(folder) < 14, name
+        assert last_logged_step(folder) < 14, name
 
     process = start(path)
-    before = told(folder)
-    wait_for(process, lambda: told(folder) > before)
+    before = logged_steps(folder)
+    wait_for(process, lambda: logged_steps(folder) > before)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err

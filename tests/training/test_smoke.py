@@ -1,4 +1,4 @@
-"""The smoke configuration as a person runs it: two stages, a model folder, a video."""
+"""The smoke configuration as a user runs it: two stages, a model folder, a video."""
 
 import subprocess
 import sys
@@ -24,14 +24,14 @@ def test_two_stages_halve_the_loss_and_the_result_generates(tmp_path):
 
     run = tmp_path / "run"
     overrides = [f"--config.out={run}", "--config.log_every=1"]
-    assert "160 of 160 steps" in call("vcjax.cli", "train", "--config=configs/smoke.py", *overrides)
+    assert "160 of 160 steps" in call("vcjax", "train", "--config=smoke", *overrides)
     losses = [line["loss"] for line in lines(run)]
     assert len(losses) == 160
     assert np.mean(losses[-50:]) <= np.mean(losses[:10]) / 2
-    call("vcjax.cli", "export", run, "--out", tmp_path / "model")
+    call("vcjax", "export", run, "--out", tmp_path / "model")
     video = tmp_path / "video.mp4"
     call(
-        "vcjax.cli",
+        "vcjax",
         "generate",
         "--model",
         tmp_path / "model",

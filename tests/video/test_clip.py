@@ -1,4 +1,4 @@
-"""A clip is frames and a rate, and refuses to be anything else."""
+"""A clip has frames and a frame rate, and rejects invalid values."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 from vcjax.errors import BadInput
 from vcjax.video import Clip
-from vcjax.video.clip import frame_period
+from vcjax.video.timing import frame_period
 
 
 def test_length_size_and_seconds() -> None:

@@ -1,4 +1,4 @@
-"""What cannot be read says so in one sentence; what is damaged gives what it has, with a warning."""
+"""Unreadable files are reported in one sentence; damaged files are read as far as possible, with a warning."""
 
 import os
 import warnings
@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.video.footage import encode, levels, numbered
+from tests.video.source_videos import encode, levels, numbered
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.video.read import probe, read
 
@@ -16,13 +16,13 @@ FASTSTART = {"movflags": "+faststart"}
 
 
 def textured(count: int) -> np.ndarray:
-    """Frames that take some bytes each, so that cutting a file in the middle cuts the video in the middle."""
+    """Return frames with noise, so that truncating a file in the middle truncates the video in the middle."""
     noise = np.random.default_rng(0).integers(0, 60, (count, 48, 64, 3), dtype=np.uint8)
     return numbered(count) // 2 + noise
 
 
 def refused(path: Path) -> str:
-    """The sentence with which both `read` and `probe` refuse the file; it names it and is one sentence."""
+    """Return the one-sentence error of `read` and `probe` for a file, without the file name that it starts with."""
     sentences = []
     for function in (read, probe):
         with pytest.raises(BadInput) as caught:
@@ -34,8 +34,8 @@ def refused(path: Path) -> str:
     return sentences[0].removeprefix(str(path))
 
 
-def cut(path: Path, part: float) -> Path:
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+def truncate(path: Path, fraction: float) -> Path:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
     return path
 
 
@@ -48,41 +48,41 @@ def cut(path: Path, part: float) -> Path:
         ("a.webm", "libvpx-vp9", {}),
     ],
 )
-def test_a_clip_cut_off_in_the_middle_gives_what_decodes(
+def test_a_truncated_clip_returns_the_decodable_frames(
     tmp_path: Path, name: str, codec: str, options: dict[str, str]
 ) -> None:
     path = encode(
         tmp_path / name, textured(40), codec=codec, options={"g": "5", "b": "4M"}, container_options=options
     )
-    whole = read(path)
-    cut(path, 0.6)
+    full = read(path)
+    truncate(path, 0.6)
     with pytest.warns(VcjaxWarning) as caught:
         clip = read(path)
     assert 10 < len(clip) < 35
-    np.testing.assert_array_equal(clip.frames[:-1], whole.frames[: len(clip) - 1])
+    np.testing.assert_array_equal(clip.frames[:-1], full.frames[: len(clip) - 1])
     message = str(caught[0].message)
     assert message.startswith(str(path))
     assert f"{len(clip)} frames" in message
 
 
-def test_the_whole_part_of_a_damaged_clip_gives_no_warning(tmp_path: Path) -> None:
-    path = cut(encode(tmp_path / "a.mp4", textured(40), container_options=FASTSTART), 0.8)
+def test_the_intact_section_of_a_truncated_clip_gives_no_warning(tmp_path: Path) -> None:
+    path = truncate(encode(tmp_path / "a.mp4", textured(40), container_options=FASTSTART), 0.8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(read(path, count=4)) == 4
 
 
-def test_broken_bytes_in_the_middle_are_passed_over(tmp_path: Path) -> None:
+def test_damaged_bytes_in_the_middle_are_skipped(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", textured(40), options={"g": "5"}, container_options=FASTSTART)
     with av.open(str(path)) as container:
         packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    place, size = packets[20]
+    offset, size = packets[20]
     data = bytearray(path.read_bytes())
-    data[place : place + size] = b"\xff" * size
+    data[offset : offset + size] = b"\xff" * size
     path.write_bytes(data)
     with pytest.warns(VcjaxWarning, match="a.mp4 is damaged"):
         clip = read(path)
-    assert len(clip) == 40  # by the clock: the frame before stays on show
+    assert len(clip) == 40  # by timestamps: the previous frame stays displayed
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
@@ -90,15 +90,15 @@ def test_an_empty_file(tmp_path: Path) -> None:
     assert " is empty" in refused(tmp_path / "a.mp4")
 
 
-def test_a_text_named_mp4(tmp_path: Path) -> None:
+def test_a_text_file_named_mp4(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("a red circle moves to the left\n" * 50)
     assert " is neither a video nor an image" in refused(tmp_path / "a.mp4")
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
-def test_an_mp4_that_lost_its_index(tmp_path: Path, name: str) -> None:
-    path = cut(encode(tmp_path / name, textured(40)), 0.6)  # without faststart the index is at the end
-    assert "lost its index (moov)" in refused(path)
+def test_an_mp4_without_its_index(tmp_path: Path, name: str) -> None:
+    path = truncate(encode(tmp_path / name, textured(40)), 0.6)  # without faststart the index is at the end
+    assert "without its index (moov)" in refused(path)
 
 
 def test_a_directory(tmp_path: Path) -> None:
@@ -109,15 +109,15 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert " cannot be read (No such file or directory)" in refused(tmp_path / "walk.mp4")
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     assert " is not a regular file" in refused(tmp_path / "pipe.mp4")
 
 
-def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_read_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode(tmp_path / "secret.mp4", numbered(2))
     path.chmod(0)
-    if os.geteuid() == 0:  # to whom everything is readable
+    if os.geteuid() == 0:  # root can read everything
         tmp_path.chmod(0o755)
         monkeypatch.chdir(tmp_path)
         path = Path("secret.mp4")
@@ -130,20 +130,20 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("name", ["a.m4a", "a.wav", "a.mka"])
-def test_sound_alone(tmp_path: Path, name: str) -> None:
-    write_sound(tmp_path / name)
-    assert " holds no video" in refused(tmp_path / name)
+def test_audio_only(tmp_path: Path, name: str) -> None:
+    write_audio(tmp_path / name)
+    assert " contains no video" in refused(tmp_path / name)
 
 
-def test_the_cover_of_an_album_is_not_a_video(tmp_path: Path) -> None:
+def test_album_art_is_not_a_video(tmp_path: Path) -> None:
     path = tmp_path / "song.mp4"
-    write_sound(path, cover=True)
+    write_audio(path, cover=True)
     with av.open(str(path)) as container:
-        assert container.streams.video  # the cover is there
-    assert " holds no video" in refused(path)
+        assert container.streams.video  # the cover is a video stream
+    assert " contains no video" in refused(path)
 
 
-def write_sound(path: Path, cover: bool = False) -> None:
+def write_audio(path: Path, cover: bool = False) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le" if path.suffix == ".wav" else "aac", rate=16_000)
         if cover:
@@ -164,7 +164,7 @@ def write_sound(path: Path, cover: bool = False) -> None:
             container.mux(picture.encode(None))
 
 
-def test_a_start_behind_the_end(tmp_path: Path) -> None:
+def test_a_start_after_the_end(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", numbered(20))
     with pytest.raises(BadInput, match=r"a\.mp4 ends before 2.5 seconds"):
         read(path, start=2.5)

@@ -1,4 +1,4 @@
-"""The codec's vectors say how content moved: x first, right and down positive, zero where nothing is known."""
+"""Motion vectors give the displacement of content: x first, right and down positive, zero where unknown."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vcjax.errors import BadInput
-from vcjax.video.motion import VECTOR, codec_motion, inter_coded, rasterise, sampling_rate
+from vcjax.video.motion import VECTOR, codec_motion, inter_coded, rasterise
+from vcjax.video.timing import sampling_rate
 
 COUNT, HEIGHT, WIDTH = 8, 144, 176
 SHIFTS = [(4, -6), (-4, 6), (8, 0), (-8, 0), (0, 8), (0, -8), (1, 1), (-7, -3), (8, 8), (-8, 8), (0, 0)]
-BORDER = 16  # pixels: content that comes in at the border has no past
+BORDER = 16  # pixels: content that enters at the border is in no previous frame
 
 
 def shifted(dx: int, dy: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """A textured picture that moves by (dx, dy) pixels a frame, right and down positive."""
+    """Return frames of a texture that moves by (dx, dy) pixels per frame, right and down positive."""
     margin = 8 * COUNT
     texture = textured(height + 2 * margin, width + 2 * margin)
     return np.stack(
@@ -32,7 +33,10 @@ def shifted(dx: int, dy: int, height: int = HEIGHT, width: int = WIDTH) -> np.nd
 
 
 def textured(height: int, width: int) -> np.ndarray:
-    """Detail of 2 to 16 pixels, equally strong: FFmpeg's search goes down slopes, which noise finer than that lacks."""
+    """Return a texture with equally strong detail at 2 to 16 pixels.
+
+    FFmpeg's motion search descends gradients, which finer noise lacks.
+    """
     rng = np.random.default_rng(0)
     total = np.zeros((height, width, 3))
     for grain in (16, 8, 4, 2):
@@ -44,23 +48,23 @@ def textured(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("four_vectors", [False, True])
 @pytest.mark.parametrize(("dx", "dy"), SHIFTS)
-def test_a_shift_of_the_whole_frame_is_found(dx: int, dy: int, four_vectors: bool) -> None:
-    found = codec_motion(shifted(dx, dy), fps=4, bit_rate=4_000_000, four_vectors=four_vectors)
-    motion = rasterise(found.vectors, HEIGHT, WIDTH, form="blocks")
-    known = inter_coded(found.vectors, HEIGHT, WIDTH)
+def test_a_shift_of_the_full_frame_is_found(dx: int, dy: int, four_vectors: bool) -> None:
+    coded = codec_motion(shifted(dx, dy), fps=4, bit_rate=4_000_000, four_vectors=four_vectors)
+    motion = rasterise(coded.vectors, HEIGHT, WIDTH, form="blocks")
+    known = inter_coded(coded.vectors, HEIGHT, WIDTH)
     inside = np.zeros_like(known)
     inside[:, BORDER:-BORDER, BORDER:-BORDER] = True
-    assert known[1:][inside[1:]].mean() > 0.8  # most blocks are predicted
+    assert known[1:][inside[1:]].mean() > 0.8  # most blocks are inter-coded
     error = np.linalg.norm(motion[known & inside] - [dx, dy], axis=-1)
-    assert error.mean() < 0.5  # the bound of the project's plan
+    assert error.mean() < 0.5  # the bound in the project's plan
 
 
 @pytest.mark.parametrize("form", ["centre", "blocks"])
 def test_intra_frames_and_blocks_have_no_motion(form) -> None:
-    found = codec_motion(shifted(4, -6), fps=4, gop=3)
-    assert [len(each) == 0 for each in found.vectors] == [i % 3 == 0 for i in range(COUNT)]
-    motion = rasterise(found.vectors, HEIGHT, WIDTH, form=form)
-    known = inter_coded(found.vectors, HEIGHT, WIDTH)
+    coded = codec_motion(shifted(4, -6), fps=4, gop=3)
+    assert [len(each) == 0 for each in coded.vectors] == [i % 3 == 0 for i in range(COUNT)]
+    motion = rasterise(coded.vectors, HEIGHT, WIDTH, form=form)
+    known = inter_coded(coded.vectors, HEIGHT, WIDTH)
     assert not known[::3].any()
     assert known[1].any()
     assert not motion[~known].any()
@@ -68,24 +72,24 @@ def test_intra_frames_and_blocks_have_no_motion(form) -> None:
 
 def test_the_default_intra_frames_are_those_of_the_released_model() -> None:
     frames = np.concatenate([shifted(4, -6), shifted(4, -6)])
-    found = codec_motion(frames, fps=4)
-    assert [i for i, each in enumerate(found.vectors) if len(each) == 0] == [0, 12]
+    coded = codec_motion(frames, fps=4)
+    assert [i for i, each in enumerate(coded.vectors) if len(each) == 0] == [0, 12]
 
 
-def test_re_encoded_frames_show_the_same_and_better_with_more_bits() -> None:
-    frames = shifted(8, 8)[..., :1].repeat(3, axis=-1)  # grey, since chroma is kept at half size at any rate
-    frames = np.concatenate([frames, frames[::-1], frames])  # the encoder takes some frames to meet its rate
+def test_re_encoding_is_more_accurate_with_more_bits() -> None:
+    frames = shifted(8, 8)[..., :1].repeat(3, axis=-1)  # grey, since chroma is subsampled at any bit rate
+    frames = np.concatenate([frames, frames[::-1], frames])  # the rate control needs some frames to adapt
     poor, good = (
         np.abs(codec_motion(frames, fps=30, bit_rate=rate).frames.astype(int) - frames).mean()
         for rate in (10_000, 4_000_000)
     )
-    assert good < 4 < poor < 20  # grey levels; frames deviate by 50 from their mean
+    assert good < 4 < poor < 20  # grey levels; the standard deviation of the frames is 50
 
 
-def by_the_way_of_a_file(
+def vectors_from_file(
     path: Path, frames: np.ndarray, bit_rate: int, gop: int, flags: str
 ) -> list[list[tuple]]:
-    """FFmpeg's own vectors, by a file on disk and a loop over single vectors."""
+    """Return FFmpeg's motion vectors by way of a file on disk and a loop over single vectors."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(4), options={"flags": flags} if flags else {})
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
@@ -109,13 +113,15 @@ def test_the_side_data_equals_that_of_ffmpeg(
     tmp_path: Path, suffix: str, bit_rate: int, gop: int, four_vectors: bool
 ) -> None:
     frames = shifted(3, -5)
-    frames[4:, 40:90, 50:120] = frames[:4, :50, :70]  # something else in the middle, so that vectors differ
-    expected = by_the_way_of_a_file(
+    frames[4:, 40:90, 50:120] = frames[
+        :4, :50, :70
+    ]  # different content in the middle, so that vectors differ
+    expected = vectors_from_file(
         tmp_path / f"a{suffix}", frames, bit_rate, gop, "+mv4" if four_vectors else ""
     )
-    found = codec_motion(frames, fps=4, bit_rate=bit_rate, gop=gop, four_vectors=four_vectors)
+    coded = codec_motion(frames, fps=4, bit_rate=bit_rate, gop=gop, four_vectors=four_vectors)
     names = [name for name in VECTOR.names or () if name != "flags"]
-    assert [[tuple(vector) for vector in each[names].tolist()] for each in found.vectors] == expected
+    assert [[tuple(vector) for vector in each[names].tolist()] for each in coded.vectors] == expected
     sizes = {vector[1] for each in expected for vector in each}
     assert sizes == ({8, 16} if four_vectors else {16})
 
@@ -152,14 +158,14 @@ def test_blocks_fill_their_pixels_up_to_the_border() -> None:
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 33), (35, 251)])
 @pytest.mark.parametrize("form", ["centre", "blocks"])
 def test_any_size_of_frame(height: int, width: int, form) -> None:
-    found = codec_motion(shifted(2, 2)[:, :height, :width].repeat(2, axis=2)[:, :, :width], fps=4)
-    assert found.frames.shape == (COUNT, height, width, 3)
-    assert rasterise(found.vectors, height, width, form=form).shape == (COUNT, height, width, 2)
+    coded = codec_motion(shifted(2, 2)[:, :height, :width].repeat(2, axis=2)[:, :, :width], fps=4)
+    assert coded.frames.shape == (COUNT, height, width, 3)
+    assert rasterise(coded.vectors, height, width, form=form).shape == (COUNT, height, width, 2)
 
 
 def test_one_frame_has_no_motion() -> None:
-    found = codec_motion(shifted(4, 4)[:1], fps=4)
-    assert not rasterise(found.vectors, HEIGHT, WIDTH, form="blocks").any()
+    coded = codec_motion(shifted(4, 4)[:1], fps=4)
+    assert not rasterise(coded.vectors, HEIGHT, WIDTH, form="blocks").any()
 
 
 @pytest.mark.parametrize("fps", [0.001, 0.3, 1, 15.7023, 24_000 / 1001, 240.0, 60_000.0])

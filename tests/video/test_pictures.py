@@ -1,4 +1,4 @@
-"""Still and animated images are clips too."""
+"""Still and animated images are read as clips."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.video.footage import levels, numbered
+from tests.video.source_videos import levels, numbered
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.video.read import probe, read
 
@@ -27,7 +27,7 @@ def test_a_still_image_is_a_clip_of_one_frame_at_any_rate(tmp_path: Path, name: 
     assert (info.height, info.width, info.frames, info.seconds) == (24, 40, 1, None)
 
 
-def test_contents_decide_and_not_the_suffix(tmp_path: Path) -> None:
+def test_the_format_is_detected_from_the_content(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     Image.fromarray(picture()).save(path, "PNG")
     np.testing.assert_array_equal(read(path).frames, picture()[None])
@@ -38,7 +38,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(picture()).save(tmp_path / "a.png", exif=exif)
-    turned = {  # EXIF 2.3, tag 274: which side of the picture row 0 and column 0 are
+    turned = {  # EXIF 2.3, tag 274: sides of the image at row 0 and column 0
         1: picture(),
         2: picture()[:, ::-1],
         3: picture()[::-1, ::-1],
@@ -59,7 +59,7 @@ def test_sixteen_bits_of_grey_are_scaled_and_not_clipped(tmp_path: Path) -> None
     )
 
 
-def test_a_palette_is_looked_up_and_its_transparent_entry_shows_the_background(tmp_path: Path) -> None:
+def test_a_palette_is_applied_and_its_transparent_entry_shows_the_background(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1], [2, 0]], np.uint8), "P")
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     image.save(tmp_path / "a.png", transparency=1)
@@ -68,7 +68,7 @@ def test_a_palette_is_looked_up_and_its_transparent_entry_shows_the_background(t
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_alpha_is_mixed_with_the_background(tmp_path: Path, mode: str) -> None:
+def test_alpha_is_blended_with_the_background(tmp_path: Path, mode: str) -> None:
     pixels = np.full((1, 3, 4), 100, np.uint8)
     pixels[0, :, 3] = [0, 51, 255]
     Image.fromarray(pixels).convert(mode).save(tmp_path / "a.png")
@@ -91,7 +91,7 @@ def animate(path: Path, milliseconds: list[int]) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
-def test_the_frames_of_an_animation_last_as_long_as_it_says(tmp_path: Path, name: str) -> None:
+def test_the_frames_of_an_animation_have_their_declared_durations(tmp_path: Path, name: str) -> None:
     path = animate(tmp_path / name, [100, 300, 100, 500])
     assert levels(read(path, fps=10).frames) == [0, 1, 1, 1, 2, 3, 3, 3, 3, 3]
     assert levels(read(path, fps=10, start=0.4, count=3).frames) == [2, 3, 3]
@@ -101,7 +101,7 @@ def test_the_frames_of_an_animation_last_as_long_as_it_says(tmp_path: Path, name
     assert info.fps == pytest.approx(4.0)
 
 
-def test_an_animation_without_lengths_still_gives_its_frames(tmp_path: Path) -> None:
+def test_an_animation_without_durations_is_read(tmp_path: Path) -> None:
     path = animate(tmp_path / "a.gif", [0, 0, 0])
     assert levels(read(path, fps=25).frames) == [0, 1, 2]
 
@@ -113,7 +113,7 @@ def test_the_pages_of_a_tiff_are_not_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.png"])
-def test_an_animation_cut_off_in_the_middle_gives_what_it_has(tmp_path: Path, name: str) -> None:
+def test_a_truncated_animation_returns_the_decodable_frames(tmp_path: Path, name: str) -> None:
     rng = np.random.default_rng(1)
     frames = rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     first, *rest = [Image.fromarray(frame) for frame in frames]
@@ -125,15 +125,15 @@ def test_an_animation_cut_off_in_the_middle_gives_what_it_has(tmp_path: Path, na
     assert len(clip) == 3
 
 
-def test_a_still_image_cut_off_in_the_middle_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_still_image_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(picture(200, 200)).save(path)
     path.write_bytes(path.read_bytes()[:50_000])
-    with pytest.raises(BadInput, match=r"a\.png holds no frame that can be decoded"):
+    with pytest.raises(BadInput, match=r"a\.png contains no frame that can be decoded"):
         read(path)
 
 
 def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "depth.tiff")
-    with pytest.raises(BadInput, match=r"depth\.tiff holds floating-point pixels"):
+    with pytest.raises(BadInput, match=r"depth\.tiff contains floating-point pixels"):
         read(tmp_path / "depth.tiff")

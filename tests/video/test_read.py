@@ -1,4 +1,4 @@
-"""Reading gives the frames that are on show at the times asked for, from whatever FFmpeg decodes."""
+"""Reading returns the frames displayed at the sampling times, from every format that FFmpeg decodes."""
 
 import tracemalloc
 from pathlib import Path
@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.video.footage import encode, levels, numbered, shared_media
+from tests.video.source_videos import encode, levels, numbered, shared_media
 from vcjax.video.read import probe, read
 
 CONTAINERS = [
@@ -23,25 +23,25 @@ CONTAINERS = [
 
 
 @pytest.mark.parametrize(("name", "codec"), CONTAINERS)
-def test_every_container_gives_each_frame_once_at_its_own_rate(tmp_path: Path, name: str, codec: str) -> None:
+def test_every_container_returns_each_frame_once_at_its_own_rate(
+    tmp_path: Path, name: str, codec: str
+) -> None:
     clip = read(encode(tmp_path / name, numbered(20), codec=codec))
     assert levels(clip.frames) == list(range(20))
     assert clip.fps == 10
 
 
 @pytest.mark.parametrize(("name", "codec"), CONTAINERS)
-def test_a_late_start_gives_the_same_frames_as_reading_from_the_beginning(
+def test_a_late_start_returns_the_same_frames_as_reading_from_the_beginning(
     tmp_path: Path, name: str, codec: str
 ) -> None:
     path = encode(tmp_path / name, numbered(25), codec=codec, options={"g": "6"})
-    whole = read(path)
+    full = read(path)
     late = read(path, start=1.7)
-    np.testing.assert_array_equal(late.frames, whole.frames[17:])
+    np.testing.assert_array_equal(late.frames, full.frames[17:])
 
 
-def test_a_late_start_does_not_decode_what_comes_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_late_start_does_not_decode_earlier_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = numbered(25).repeat(20, axis=0)  # 50 seconds
     path = encode(tmp_path / "long.mp4", frames, options={"g": "10"})
     assert _decoded(monkeypatch, path, start=48.0, count=2) < 60  # margin, GOP and threads; 480 lie before
@@ -53,26 +53,26 @@ def test_decoding_stops_when_the_clip_is_complete(tmp_path: Path, monkeypatch: p
 
 
 def _decoded(monkeypatch: pytest.MonkeyPatch, path: Path, **request) -> int:
-    """How many frames a read decodes."""
+    """Return the number of frames that a call of `read` decodes."""
     from vcjax.video import sources as module
 
     seen = []
-    frames = module.Video._frames
+    frames = module.VideoSource._frames
 
     def counting(self):
         for frame in frames(self):
             seen.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(module.Video, "_frames", counting)
+    monkeypatch.setattr(module.VideoSource, "_frames", counting)
     read(path, **request)
     assert seen
     return len(seen)
 
 
-def test_frames_that_are_not_kept_are_not_held_in_memory(tmp_path: Path) -> None:
+def test_skipped_frames_are_not_held_in_memory(tmp_path: Path) -> None:
     path = encode(tmp_path / "long.mp4", np.zeros((200, 128, 128, 3), np.uint8))
-    tracemalloc.start()  # sees numpy's arrays
+    tracemalloc.start()  # includes NumPy arrays
     clip = read(path, fps=1)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -89,7 +89,7 @@ def test_frames_that_are_not_kept_are_not_held_in_memory(tmp_path: Path) -> None
         (3.0, [0, 3, 6, 10, 13]),
     ],
 )  # fmt: skip
-def test_sampling_takes_the_frame_on_show_at_each_time(
+def test_sampling_takes_the_frame_displayed_at_each_time(
     tmp_path: Path, fps: float, expected: list[int]
 ) -> None:
     path = encode(tmp_path / "a.mp4", numbered(16))
@@ -98,7 +98,7 @@ def test_sampling_takes_the_frame_on_show_at_each_time(
     assert clip.fps == fps
 
 
-def test_start_and_count_select_a_part(tmp_path: Path) -> None:
+def test_start_and_count_select_a_section(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", numbered(16))
     assert levels(read(path, start=0.35, count=4, fps=5).frames) == [3, 5, 7, 9]
     assert levels(read(path, start=1.2, count=100).frames) == [12, 13, 14, 15]
@@ -109,12 +109,12 @@ def test_variable_frame_rate_is_read_by_time(tmp_path: Path, name: str) -> None:
     ticks = [0, 100, 200, 900, 950, 1000, 1500]
     path = encode(tmp_path / name, numbered(7), ticks=ticks, options={"bf": "0"})
     clip = read(path, fps=10, count=16)
-    shown = [max(i for i, tick in enumerate(ticks) if tick <= 100 * k) for k in range(16)]
-    assert levels(clip.frames) == shown
+    displayed = [max(i for i, tick in enumerate(ticks) if tick <= 100 * k) for k in range(16)]
+    assert levels(clip.frames) == displayed
 
 
 @pytest.mark.parametrize(("rotation", "turns"), [(90, 1), (180, 2), (270, 3), (-90, 3)])
-def test_rotation_metadata_turns_the_frames(tmp_path: Path, rotation: int, turns: int) -> None:
+def test_rotation_metadata_is_applied(tmp_path: Path, rotation: int, turns: int) -> None:
     frames = numbered(3) + np.uint8(50)
     frames[:, :16, :16] = [250, 0, 0]
     path = encode(tmp_path / "turned.mp4", frames, rotation=rotation)
@@ -125,19 +125,19 @@ def test_rotation_metadata_turns_the_frames(tmp_path: Path, rotation: int, turns
     assert (probe(path).height, probe(path).width) == expected.shape[1:3]
 
 
-def test_the_matrix_of_a_phone_held_upright_turns_clockwise(tmp_path: Path) -> None:
+def test_the_rotation_matrix_of_an_upright_phone_rotates_clockwise(tmp_path: Path) -> None:
     frames = numbered(2)
     frames[:, :16, :16] = [250, 0, 0]
     path = encode(tmp_path / "phone.mp4", frames)
     one, identity = 0x0001_0000, [0x0001_0000, 0, 0, 0, 0x0001_0000]  # tkhd's matrix a b u c d, 16.16
     upright = [0, one, 0, 0xFFFF_0000, 0]
     data = path.read_bytes()
-    place = data.index(np.array(identity, ">u4").tobytes(), data.index(b"tkhd"))
-    turned = np.array(upright, ">u4").tobytes()
-    path.write_bytes(data[:place] + turned + data[place + len(turned) :])
+    offset = data.index(np.array(identity, ">u4").tobytes(), data.index(b"tkhd"))
+    rotated = np.array(upright, ">u4").tobytes()
+    path.write_bytes(data[:offset] + rotated + data[offset + len(rotated) :])
     clip = read(path)
     assert clip.frames.shape[1:3] == (64, 48)
-    red = clip.frames[0, :12, -12:].reshape(-1, 3).mean(axis=0)  # top left has come to top right
+    red = clip.frames[0, :12, -12:].reshape(-1, 3).mean(axis=0)  # top left was rotated to top right
     assert red[0] > 200
     assert red[1] < 50
 
@@ -152,7 +152,7 @@ def test_the_matrix_of_a_phone_held_upright_turns_clockwise(tmp_path: Path) -> N
         ("libx264", "yuvj420p", "full.mp4"),
     ],
 )
-def test_ten_bits_and_grey_and_full_range_come_out_at_their_level(
+def test_ten_bits_and_grey_and_full_range_keep_their_levels(
     tmp_path: Path, codec: str, pix_fmt: str, name: str
 ) -> None:
     options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
@@ -208,7 +208,7 @@ def test_a_live_stream_without_length_is_read(tmp_path: Path) -> None:
     assert levels(read(path, fps=5).frames) == list(range(0, 20, 2))
 
 
-def test_metadata_in_another_encoding_does_no_harm(tmp_path: Path) -> None:
+def test_metadata_in_another_encoding_are_ignored(tmp_path: Path) -> None:
     path = encode(tmp_path / "title.mp4", numbered(3), title="TITLE-HERE")
     data = path.read_bytes()
     assert b"TITLE-HERE" in data
@@ -216,12 +216,12 @@ def test_metadata_in_another_encoding_does_no_harm(tmp_path: Path) -> None:
     assert levels(read(path).frames) == [0, 1, 2]
 
 
-def test_a_name_with_a_colon_and_percent_is_a_name(tmp_path: Path) -> None:
+def test_a_name_with_a_colon_and_percent_is_read(tmp_path: Path) -> None:
     path = encode(tmp_path / "plain.mp4", numbered(3)).rename(tmp_path / "at 10:30 %03d.mp4")
     assert levels(read(path).frames) == [0, 1, 2]
 
 
-def test_colours_follow_the_matrix_that_the_file_names(tmp_path: Path) -> None:
+def test_colours_follow_the_matrix_declared_in_the_file(tmp_path: Path) -> None:
     colour = np.array([30, 200, 90], np.uint8)
     frame = av.VideoFrame.from_ndarray(np.broadcast_to(colour, (32, 32, 3)).copy(), format="rgb24")
     path = tmp_path / "hd.mp4"
@@ -230,7 +230,9 @@ def test_colours_follow_the_matrix_that_the_file_names(tmp_path: Path) -> None:
         stream.height, stream.width, stream.pix_fmt, stream.colorspace = 32, 32, "yuv420p", 1
         container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709")))
         container.mux(stream.encode(None))
-    assert np.abs(read(path).frames.astype(int) - colour).max() <= 4  # taken for BT.601 it would be off by 20
+    assert (
+        np.abs(read(path).frames.astype(int) - colour).max() <= 4
+    )  # interpreted as BT.601 the error would be 20
 
 
 @pytest.mark.parametrize(("size", "shape"), [(32, (32, 32)), ((20, 70), (20, 70)), ((90, 30), (90, 30))])
@@ -242,7 +244,7 @@ def test_size_covers_and_crops_the_centre(tmp_path: Path, size, shape: tuple[int
     assert clip.frames[0, shape[0] // 2, shape[1] // 2].min() > 200
 
 
-def test_probe_tells_what_read_gives(tmp_path: Path) -> None:
+def test_probe_agrees_with_read(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", numbered(20), rotation=90)
     info, clip = probe(path), read(path)
     assert (info.height, info.width, info.fps, info.frames) == (clip.height, clip.width, clip.fps, len(clip))
@@ -256,7 +258,7 @@ def test_real_files_are_read(path: Path | None) -> None:
     info = probe(path)
     clip = read(path, fps=4, count=16, size=64)
     assert clip.frames.shape[1:] == (64, 64, 3)
-    assert clip.frames.std() > 5  # a picture, not a blank
+    assert clip.frames.std() > 5  # not a blank image
     if info.seconds is None:
         assert len(clip) == 1
     else:

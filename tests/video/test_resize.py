@@ -26,7 +26,7 @@ BOX, BICUBIC = Image.Resampling.BOX, Image.Resampling.BICUBIC
 
 @pytest.mark.parametrize(
     ("shape", "size", "rule", "steps", "left", "top"),
-    [  # worked out by hand from the rules of the released model
+    [  # computed by hand from the rules of the released model
         ((360, 640), 256, "latent", [(455, 256, BICUBIC)], 99, 0),  # 455.1 wide, half of 199 floored
         ((480, 854), 256, "latent", [(455, 256, BICUBIC)], 99, 0),  # 455.47 rounds down
         ((640, 361), 256, "latent", [(256, 454, BICUBIC)], 0, 99),  # 453.9 rounds up
@@ -34,7 +34,7 @@ BOX, BICUBIC = Image.Resampling.BOX, Image.Resampling.BICUBIC
         ((512, 512), 256, "latent", [(256, 256, BOX)], 0, 0),
         ((480, 854), 224, "latent", [(427, 240, BOX), (399, 224, BICUBIC)], 87, 0),
         ((640, 361), 384, "map", [(384, 680, BICUBIC)], 0, 148),  # 680.8 truncated
-        ((1080, 1920), 384, "map", [(682, 384, BICUBIC)], 149, 0),  # in one go, 682.7 truncated
+        ((1080, 1920), 384, "map", [(682, 384, BICUBIC)], 149, 0),  # in one step, 682.7 truncated
         ((100, 100), 384, "map", [(384, 384, BICUBIC)], 0, 0),
         ((360, 642), 224, "picture", [(399, 224, BICUBIC)], 88, 0),  # 399.5 truncated, 87.5 rounded to even
         ((642, 360), 224, "map", [(224, 399, BICUBIC)], 0, 87),  # where "map" floors
@@ -53,32 +53,34 @@ def test_square_targets_follow_the_released_rules(shape, size, rule, steps, left
     target=st.tuples(st.integers(1, 50), st.integers(1, 50)),
     rule=st.sampled_from(["latent", "map", "picture"]),
 )
-def test_any_size_becomes_any_other_and_a_flat_picture_stays_flat(height, width, target, rule) -> None:
+def test_any_size_resizes_to_any_other_and_a_constant_image_stays_constant(
+    height, width, target, rule
+) -> None:
     frames = np.full((1, height, width, 3), 77, np.uint8)
     result = resize_crop(frames, *target, rule=rule)
     assert result.shape == (1, *target, 3)
-    assert (result == 77).all()  # black would mean that the crop left the picture
+    assert (result == 77).all()  # black would mean that the crop exceeds the image
     field = resize_crop_field(frames.astype(np.float32), *target)
     np.testing.assert_allclose(field, np.full((1, *target, 3), 77.0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("rule", ["latent", "map"])
 def test_channels_do_not_mix(rule) -> None:
-    frames = picture(40, 60, 4)  # the fourth is no alpha channel to multiply with
-    together = resize_crop(frames, 16, 24, rule=rule)
+    frames = picture(40, 60, 4)  # the fourth must not be treated as alpha
+    joint = resize_crop(frames, 16, 24, rule=rule)
     for channel in range(4):
-        alone = resize_crop(frames[..., channel : channel + 1], 16, 24, rule=rule)
-        np.testing.assert_array_equal(together[..., channel : channel + 1], alone)
+        separate = resize_crop(frames[..., channel : channel + 1], 16, 24, rule=rule)
+        np.testing.assert_array_equal(joint[..., channel : channel + 1], separate)
 
 
-def test_a_frame_of_the_right_size_is_left_alone() -> None:
+def test_a_frame_of_the_right_size_is_unchanged() -> None:
     frames = picture(32, 48)
     for rule in ("latent", "map"):
         np.testing.assert_array_equal(resize_crop(frames, 32, 48, rule=rule), frames)
 
 
 def interpolated(plane: np.ndarray, y: float, x: float) -> float:
-    """The value between four samples, position by position, clamped at the border."""
+    """Interpolate bilinearly at one position, clamped at the border."""
     y, x = np.clip(y, 0, plane.shape[0] - 1), np.clip(x, 0, plane.shape[1] - 1)
     top, left = int(y), int(x)
     down, right = min(top + 1, plane.shape[0] - 1), min(left + 1, plane.shape[1] - 1)
@@ -90,10 +92,10 @@ def interpolated(plane: np.ndarray, y: float, x: float) -> float:
 @pytest.mark.parametrize(
     ("shape", "size", "full", "offset"),
     [
-        ((36, 64), 27, (27, 48), (0, 10)),  # rest 21: 10.5 to the even 10
-        ((36, 64), 25, (25, 44), (0, 10)),  # rest 19: 9.5 to the even 10, where flooring would give 9
-        ((64, 37), 16, (27, 16), (6, 0)),  # 27.7 truncated; 5.5 to 6
-        ((9, 17), 30, (30, 56), (0, 13)),  # larger
+        ((36, 64), 27, (27, 48), (0, 10)),  # remainder 21: 10.5 rounds to even 10
+        ((36, 64), 25, (25, 44), (0, 10)),  # remainder 19: 9.5 rounds to even 10, flooring would give 9
+        ((64, 37), 16, (27, 16), (6, 0)),  # 27.7 truncated; 5.5 rounds to 6
+        ((9, 17), 30, (30, 56), (0, 13)),  # upsampling
     ],
 )
 def test_a_field_is_interpolated_at_half_pixel_centres(shape, size, full, offset) -> None:
@@ -101,8 +103,8 @@ def test_a_field_is_interpolated_at_half_pixel_centres(shape, size, full, offset
     result = resize_crop_field(field, size, size)
     scale = shape[0] / full[0], shape[1] / full[1]
     for y, x in [(0, 0), (0, size - 1), (size - 1, 0), (size // 2, size // 3), (size - 1, size - 1)]:
-        place = [(k + o + 0.5) * s - 0.5 for k, o, s in zip((y, x), offset, scale, strict=True)]
-        expected = [interpolated(field[0, ..., channel], *place) for channel in range(2)]
+        position = [(k + o + 0.5) * s - 0.5 for k, o, s in zip((y, x), offset, scale, strict=True)]
+        expected = [interpolated(field[0, ..., channel], *position) for channel in range(2)]
         np.testing.assert_allclose(result[0, y, x], expected, atol=1e-5)  # float32 of numbers about 1
 
 

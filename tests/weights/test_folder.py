@@ -17,8 +17,8 @@ from vcjax.weights.folder import (
     write_component,
     write_config,
 )
-from vcjax.weights.networks import Networks, networks_from_settings, random_parameters, settings_of
-from vcjax.weights.safetensors_files import TYPES, forget, map_tensors, write_tensors
+from vcjax.weights.networks import Networks, networks_from_config, networks_to_config, random_parameters
+from vcjax.weights.safetensors_files import TYPES, map_tensors, release_pages, write_tensors
 from vcjax.weights.trees import first_difference, flatten, unflatten
 
 TREE = {
@@ -34,20 +34,20 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_what_is_written_is_read_back_bit_for_bit(folder):
+def test_components_are_read_back_bit_for_bit(folder):
     read = read_component(folder, read_config(folder), "stc")
     jax.tree.map(np.testing.assert_array_equal, read, TREE)
     assert read["depth"]["conv"]["kernel"].dtype == jnp.bfloat16
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "stc.safetensors"]
 
 
-def test_one_encoder_alone_and_in_another_type(folder):
+def test_a_prefix_is_read_in_another_type(folder):
     read = read_component(folder, read_config(folder), "stc", prefixes=("motion/",), dtype=jnp.bfloat16)
     assert list(read) == ["motion"]
     assert read["motion"]["conv"]["kernel"].dtype == jnp.bfloat16
 
 
-def test_straight_to_a_sharding(folder):
+def test_reading_to_a_sharding(folder):
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     read = read_component(folder, read_config(folder), "stc", place=lambda x: jax.device_put(x, sharding))
     assert read["motion"]["conv"]["kernel"].sharding == sharding
@@ -63,14 +63,14 @@ def damage(path, how):
 
 
 @pytest.mark.parametrize(("how", "message"), [("truncated", "bytes instead of"), ("flipped", "checksum")])
-def test_a_damaged_file_is_named(folder, how, message):
+def test_a_damaged_file_is_reported(folder, how, message):
     damage(folder / "stc.safetensors", how)
     entry = file_of(folder, read_config(folder), "stc")
     with pytest.raises(BadInput, match=message):
         check_file(folder / entry.file, entry, verify=False)
 
 
-def test_a_folder_that_is_no_model_a_wrong_format_and_a_missing_file(tmp_path, folder):
+def test_missing_config_wrong_format_and_missing_file_are_reported(tmp_path, folder):
     with pytest.raises(BadInput, match=r"has no config.json"):
         read_config(tmp_path / "nowhere")
     (folder / "stc.safetensors").unlink()
@@ -90,7 +90,7 @@ def test_a_folder_that_is_no_model_a_wrong_format_and_a_missing_file(tmp_path, f
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_leaves_nothing_behind(tmp_path):
+def test_a_full_disk_leaves_no_partial_file(tmp_path):
     (tmp_path / "old.txt").write_text("old")
 
     def overwrite():
@@ -106,26 +106,26 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
 def test_trees_flatten_and_differences_are_named():
     assert flatten({"a": {"b": 1}, "c": 2}) == {"a/b": 1, "c": 2}
     assert unflatten({"a/b": 1, "c": 2}) == {"a": {"b": 1}, "c": 2}
-    want = {"a/b": np.zeros((2, 3)), "c": np.zeros(1)}
-    assert first_difference(want, want) is None
-    assert first_difference({"c": np.zeros(1)}, want) == "a/b is missing"
-    assert first_difference(want | {"d": np.zeros(1)}, want) == "d is unknown"
-    assert first_difference(want | {"c": np.zeros(2)}, want) == "c is [2] and must be [1]"
+    expected = {"a/b": np.zeros((2, 3)), "c": np.zeros(1)}
+    assert first_difference(expected, expected) is None
+    assert first_difference({"c": np.zeros(1)}, expected) == "a/b is missing"
+    assert first_difference(expected | {"d": np.zeros(1)}, expected) == "d is unknown"
+    assert first_difference(expected | {"c": np.zeros(2)}, expected) == "c is [2] and must be [1]"
 
 
-def test_settings_make_networks_and_back():
-    settings = {"unet": {"width": 32, "multipliers": [1, 2]}, "stc": {"features": 16}}
-    networks = networks_from_settings(settings)
-    assert networks.unet.multipliers == (1, 2)
-    assert networks_from_settings(json.loads(json.dumps(settings_of(networks)))) == networks
+def test_networks_to_config_inverts_networks_from_config():
+    settings = {"unet": {"base_channels": 32, "channel_multipliers": [1, 2]}, "stc": {"out_channels": 16}}
+    networks = networks_from_config(settings)
+    assert networks.unet.channel_multipliers == (1, 2)
+    assert networks_from_config(json.loads(json.dumps(networks_to_config(networks)))) == networks
     assert networks.autoencoder == Networks().autoencoder
     with pytest.raises(BadInput, match="unknown component 'brain'"):
-        networks_from_settings({"brain": {}})
-    with pytest.raises(BadInput, match="component unet has no setting 'wdith': it has width"):
-        networks_from_settings({"unet": {"wdith": 3}})
+        networks_from_config({"brain": {}})
+    with pytest.raises(BadInput, match="component unet has no setting 'wdith': it has base_channels"):
+        networks_from_config({"unet": {"wdith": 3}})
 
 
-def test_random_parameters_are_repeatable_and_none_is_zero():
+def test_random_parameters_are_reproducible_and_non_zero():
     shapes = {
         "a": {"kernel": jax.ShapeDtypeStruct((3, 3, 8, 16), jnp.float32)},
         "b": {"bias": jax.ShapeDtypeStruct((7,), jnp.float32)},
@@ -137,14 +137,14 @@ def test_random_parameters_are_repeatable_and_none_is_zero():
     np.testing.assert_allclose(first["a"]["kernel"].std() * np.sqrt(72), 1, atol=0.1)
 
 
-def test_tensors_of_every_type_and_shape_are_mapped_as_they_were_written(tmp_path):
+def test_tensors_of_every_type_and_shape_are_mapped_as_written(tmp_path):
     rng = np.random.default_rng(0)
     tensors = {
         f"{dtype}_{len(shape)}": rng.integers(0, 2, shape).astype(dtype)
         for dtype in TYPES
         for shape in ((), (0, 3), (5,), (2, 3, 4))
     }
-    tensors["view"] = rng.standard_normal((4, 6))[::2].T  # laid out anew as it is written
+    tensors["view"] = rng.standard_normal((4, 6))[::2].T  # not contiguous
     write_tensors(tmp_path / "x.safetensors", tensors)
     mapped, mapping = map_tensors(tmp_path / "x.safetensors")
     library = load_file(tmp_path / "x.safetensors")
@@ -153,17 +153,17 @@ def test_tensors_of_every_type_and_shape_are_mapped_as_they_were_written(tmp_pat
         for read in (mapped[name], library[name]):
             assert (read.dtype, read.shape) == (x.dtype, x.shape)
             np.testing.assert_array_equal(read, x)
-    forget(mapping)
+    release_pages(mapping)
     np.testing.assert_array_equal(mapped["view"], tensors["view"])  # it can be read again
 
 
-def test_what_the_library_writes_is_mapped(tmp_path):
+def test_files_of_the_safetensors_library_are_mapped(tmp_path):
     save_file({"a": np.float32([[1, 2]])}, tmp_path / "x.safetensors", metadata={"made": "by a library"})
     tensors, _ = map_tensors(tmp_path / "x.safetensors")
     assert {name: x.tolist() for name, x in tensors.items()} == {"a": [[1, 2]]}
 
 
-def test_a_damaged_safetensors_file_is_read_or_refused_but_never_anything_else(tmp_path):
+def test_a_damaged_safetensors_file_raises_no_other_error(tmp_path):
     path = tmp_path / "x.safetensors"
     write_tensors(path, {"a": np.zeros((2, 3), np.float32), "b": np.zeros(4)})
     data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""PyTorch files of any content, good and bad, in both of its formats, for tests of reading them."""
+"""Writers of PyTorch files with any content, valid or malicious, in both formats, for tests of reading."""
 
 import io
 import pickle
@@ -19,7 +19,7 @@ KINDS = {
 
 
 class Global:
-    """A name that the reader is asked to look up, whether or not it exists here."""
+    """A reference to a global that the reader resolves, whether or not it exists."""
 
     def __init__(self, module, name):
         self.module, self.name = module, name
@@ -28,7 +28,7 @@ class Global:
 
 
 class Call:
-    """Something that the reader is asked to make by calling a global."""
+    """An object that the reader creates by calling a global."""
 
     def __init__(self, function, *arguments):
         self.function, self.arguments = function, arguments
@@ -38,25 +38,27 @@ class Call:
 
 
 class Storage:
-    """Numbers that tensors look at."""
+    """Values that tensors are views of."""
 
-    def __init__(self, numbers):
-        self.numbers = np.ascontiguousarray(numbers)
+    def __init__(self, values):
+        self.values = np.ascontiguousarray(values)
 
 
 def tensor(storage, size, stride, offset=0):
-    """A tensor on a storage; sizes and strides in numbers."""
+    """Return a tensor on a storage; sizes and strides are in elements."""
     rebuild = Global("torch._utils", "_rebuild_tensor_v2")
     return Call(rebuild, storage, offset, tuple(size), tuple(stride), False, {})
 
 
 def plain(array):
-    """A contiguous tensor on a storage of its own."""
+    """Return a contiguous tensor with its own storage."""
     array = np.asarray(array, order="C")
     return tensor(Storage(array.ravel()), array.shape, [s // array.itemsize for s in array.strides])
 
 
-class _Pickler(pickle._Pickler):  # the one in Python, whose writing of names can be changed
+class _Pickler(
+    pickle._Pickler
+):  # the implementation in Python, which can be subclassed to write other globals
     def __init__(self, file, storages):
         super().__init__(file, protocol=2)
         self._storages = storages
@@ -72,8 +74,8 @@ class _Pickler(pickle._Pickler):  # the one in Python, whose writing of names ca
             return None
         key = next((k for k, s in self._storages.items() if s is obj), str(len(self._storages)))
         self._storages[key] = obj
-        kind = Global("torch", KINDS[str(obj.numbers.dtype)])
-        return ("storage", kind, key, "cpu", obj.numbers.size, *self._view())
+        kind = Global("torch", KINDS[str(obj.values.dtype)])
+        return ("storage", kind, key, "cpu", obj.values.size, *self._view())
 
     def _view(self):
         return ()
@@ -85,18 +87,18 @@ class _LegacyPickler(_Pickler):
 
 
 def write_zip(path, content, compression=zipfile.ZIP_STORED):
-    """The format since PyTorch 1.6."""
+    """Write the format since PyTorch 1.6."""
     storages, data = {}, io.BytesIO()
     _Pickler(data, storages).dump(content)
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("archive/data.pkl", data.getvalue())
         archive.writestr("archive/byteorder", "little")
         for key, storage in storages.items():
-            archive.writestr(f"archive/data/{key}", storage.numbers.tobytes())
+            archive.writestr(f"archive/data/{key}", storage.values.tobytes())
 
 
 def write_legacy(path, content):
-    """The format before PyTorch 1.6."""
+    """Write the format before PyTorch 1.6."""
     storages = {}
     with path.open("wb") as file:
         for preamble in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
@@ -104,4 +106,4 @@ def write_legacy(path, content):
         _LegacyPickler(file, storages).dump(content)
         pickle.dump(list(storages), file, protocol=2)
         for storage in storages.values():
-            file.write(struct.pack("<q", storage.numbers.size) + storage.numbers.tobytes())
+            file.write(struct.pack("<q", storage.values.size) + storage.values.tobytes())

@@ -1,4 +1,4 @@
-"""The command line `vcjax`. Options for conditions come from the catalogue."""
+"""The command `vcjax`. Options of conditions are made from the catalogue."""
 
 import functools
 import inspect
@@ -10,11 +10,14 @@ from typing import Annotated, Any
 import typer
 
 import vcjax
-from vcjax.cli import compose, data, evaluate, options, plan, terminal, weights
+from vcjax.cli import compose, data, evaluate, info, options, plan, terminal, weights
 from vcjax.errors import BadInput
 
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
-    help="VideoComposer in JAX: video synthesis by composition.",
+    help="VideoComposer in JAX and Flax: video synthesis by composition.",
+    context_settings=HELP_NAMES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,10 +25,10 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; what a person got wrong becomes one sentence and exit code 2."""
+    """Run the command line; bad input is reported in one sentence with exit code 2."""
     warnings.showwarning = terminal.show_warning
     try:
-        app()
+        app(prog_name="vcjax")
     except BadInput as error:
         terminal.show_error(error)
         sys.exit(2)
@@ -35,21 +38,26 @@ def main() -> None:
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
-    """VideoComposer in JAX: video synthesis by composition."""
+    """VideoComposer in JAX and Flax: video synthesis by composition."""
     if version:
         print(f"vcjax {vcjax.__version__}")
         raise typer.Exit
 
 
-def train(context: typer.Context) -> None:
-    """Train: --config=FILE of configs/, and --config.KEY=VALUE for what is to be otherwise. Goes on where it stopped."""
+def train(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="--config=NAME", help="And --config.KEY=VALUE, --print-config."),
+    ] = None,
+) -> None:
+    """Train a model, or resume a run: --config=NAME, --config.KEY=VALUE, --print-config."""
     from vcjax.training.__main__ import main
 
-    raise typer.Exit(main(context.args))
+    raise typer.Exit(main(arguments or []))
 
 
 def _register(command: Callable[..., None], further: list[inspect.Parameter]) -> None:
-    """Make a command of a function that takes these options as keywords beside its own parameters."""
+    """Register a function as a command that takes further options as keyword arguments."""
     own = [
         p.replace(kind=p.KEYWORD_ONLY)
         for p in inspect.signature(command).parameters.values()
@@ -67,17 +75,12 @@ def _register(command: Callable[..., None], further: list[inspect.Parameter]) ->
 
 
 _register(compose.generate, options.condition_options())
-_register(compose.extract, options.beside_footage_options())
-for command in (
-    weights.convert,
-    weights.pull,
-    weights.export,
-    data.prepare,
-    data.inspect,
-    evaluate.evaluate,
-):
+_register(compose.extract, options.extract_command_options())
+app.command()(info.info)
+for command in (data.prepare, data.inspect):
     app.command()(command)
-app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False
-)(train)
+# Its options are read by the trainer, which a machine without typer has too.
+app.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)(train)
+for command in (evaluate.evaluate, weights.export, weights.convert, weights.pull):
+    app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(plan.plan)

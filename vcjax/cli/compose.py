@@ -1,4 +1,4 @@
-"""`vcjax generate` and `vcjax extract`: a video put together, and taken apart."""
+"""`vcjax generate` and `vcjax extract`: sample a video from conditions, and extract conditions from a video."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,19 +8,16 @@ import typer
 
 import vcjax
 from vcjax.cli import options
-from vcjax.cli.options import Frames, Model, Seed, Size
-from vcjax.cli.terminal import console, progress_bar
-from vcjax.conditions.base import Footage
-from vcjax.conditions.media import sampled
-from vcjax.conditions.preview import fitted, side_by_side
+from vcjax.cli.options import LIST_HINT, Frames, Guidance, Model, NameList, Seed, Size, Steps
+from vcjax.cli.terminal import console
+from vcjax.conditions.base import SourceVideo
+from vcjax.conditions.media import sample_source
+from vcjax.conditions.preview import resize_to_clip, side_by_side
 from vcjax.errors import BadInput
 from vcjax.files import check_target, replacing
+from vcjax.progress import report_progress
 
 PREVIEW = "preview.mp4"
-
-Strengths = Annotated[
-    list[str] | None, typer.Option("--strength", help="Factor for a condition, as NAME=NUMBER. Repeatable.")
-]
 
 
 def generate(
@@ -28,63 +25,82 @@ def generate(
         "outputs/video.mp4"
     ),
     model: Model = "tiny",
-    steps: Annotated[int | None, typer.Option(help="Sampling steps. (default: the model's)")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Weight of guidance. (default: the model's)")] = None,
-    toward: Annotated[
-        str | None, typer.Option(help="Conditions that guidance leads toward, by comma. (default: all)")
+    steps: Steps = None,
+    guidance: Guidance = None,
+    positive: Annotated[
+        NameList,
+        typer.Option(
+            help=f"Conditions of the positive branch of guidance, {LIST_HINT}.",
+            show_default="all that are given",
+        ),
     ] = None,
-    away: Annotated[
-        str | None,
-        typer.Option(help="Conditions that it leads away from, by comma. (default: all but text and style)"),
+    negative: Annotated[
+        NameList,
+        typer.Option(
+            help=f"Conditions of its negative branch, {LIST_HINT}; '' for none. ",
+            show_default="all that are given but text and style",
+        ),
     ] = None,
-    strength: Strengths = None,
+    strength: Annotated[
+        NameList,
+        typer.Option(help=f"Strength of a condition, as NAME=NUMBER, {LIST_HINT}.", show_default="1 each"),
+    ] = None,
     eta: Annotated[float, typer.Option(help="Noise of the sampler: 0 is DDIM, 1 is DDPM.")] = 0.0,
     seed: Seed = 0,
     frames: Frames = None,
     size: Size = None,
     devices: Annotated[
-        int | None, typer.Option(help="How many devices share the frames of the video. (default: one)")
+        int | None,
+        typer.Option(help="Number of devices that share the frames of the video.", show_default="1"),
     ] = None,
-    programs: Annotated[
+    executables: Annotated[
         Path | None,
-        typer.Option(help="Folder to keep compiled programs in and to start from; only one that you trust."),
+        typer.Option(
+            help="Folder to store compiled executables in, and to load them from; use only one that you trust. ",
+            show_default="none, JAX's compilation cache only",
+        ),
     ] = None,
     **conditions: Any,
 ) -> None:
-    """Make a video from any subset of the conditions.
+    """Sample a video from any subset of the conditions.
 
-    Maps come finished (--motion FILE) or are extracted from footage (--motion-from FILE).
+    Maps are given finished (--motion FILE) or extracted from a source video (--motion-from FILE).
     """
     from vcjax.video.write import check_output
 
     check_output(out)
-    given = options.given(conditions)
-    composer = vcjax.load(model, programs=programs, mesh=options.mesh(devices))
-    with progress_bar() as progress:
+    values = options.condition_values(conditions)
+    with report_progress("steps") as progress:
+        progress(f"loading model {model}", 0, 0)
+        composer = vcjax.load(model, executables=executables, mesh=options.mesh(devices))
         clip = composer(
             steps=steps,
             guidance=guidance,
-            toward=options.names(toward),
-            away=options.names(away),
+            positive=options.names(positive),
+            negative=options.names(negative),
             strength=options.strengths(strength),
             eta=eta,
             seed=seed,
             frames=frames,
             size=options.size(size),
             progress=progress,
-            **given,
+            **values,
         )
-    clip.save(out)
+        progress(f"writing {out}", 0, 0)
+        clip.save(out)
     print(out)
 
 
 def extract(
-    source: Annotated[Path, typer.Argument(help="Footage: any video or picture.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Source video: any video or image.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the arrays and the preview. (default: outputs/NAME)")
+        Path | None, typer.Option(help="Folder for the arrays and the preview.", show_default="outputs/NAME")
     ] = None,
     only: Annotated[
-        str | None, typer.Option(help="Conditions to extract, by comma. (default: all the model can)")
+        NameList,
+        typer.Option(
+            help=f"Conditions to extract, {LIST_HINT}.", show_default="all that the model can extract"
+        ),
     ] = None,
     model: Model = "tiny",
     seed: Seed = 0,
@@ -92,14 +108,18 @@ def extract(
     size: Size = None,
     **further: Any,
 ) -> None:
-    """Take a video apart: every condition that can be extracted, as arrays and side by side in a preview video.
+    """Extract conditions from a video: arrays, and a preview video that shows them side by side.
 
-    What cannot be extracted, such as the text, is shown beside them where it is given.
+    What cannot be extracted, such as text, is shown beside them where it is given.
     """
     out = out or Path("outputs") / source.stem
     composer = vcjax.load(model)
     shape = composer.clip_shape(frames, options.size(size))
-    lacking = {name: c.lacks(composer.functions) for name, c in composer.conditions.items() if c.extractable}
+    lacking = {
+        name: c.missing_networks(composer.functions)
+        for name, c in composer.conditions.items()
+        if c.extractable
+    }
     able = [name for name, networks in lacking.items() if not networks]
     finished = {name: further[name] for name in composer.conditions if further.get(name) is not None}
     names = able if only is None else options.names(only)
@@ -108,19 +128,26 @@ def extract(
     targets = {name: out / f"{name}.npy" for name in dict.fromkeys([*finished, *names])}
     for path in (*targets.values(), out / PREVIEW):
         check_target(path)
-    clip = sampled(Footage(source), shape)
-    footage = {name: Footage(clip, options.aids(name, further)) for name in targets}
-    arrays = composer.read(footage | finished, shape, seed)
-    columns = {"footage": fitted(clip.frames, shape), **composer.preview(arrays, shape)}
-    for name, path in targets.items():
-        with replacing(path) as unfinished, unfinished.open("wb") as file:
-            np.save(file, arrays[name])
+    with report_progress("conditions") as progress:
+        progress(f"reading {source}", 0, 0)
+        clip = sample_source(SourceVideo(source), shape)
+        arrays: dict[str, np.ndarray] = {}
+        for i, name in enumerate(targets):
+            progress(f"extracting {name}", i, len(targets))
+            video = SourceVideo(clip, options.extract_options(name, further))
+            arrays |= composer.read({name: finished.get(name, video)}, shape, seed)
+        progress(f"writing {out}", 0, 0)
+        columns = {"source": resize_to_clip(clip.frames, shape), **composer.preview(arrays, shape)}
+        for name, path in targets.items():
+            with replacing(path) as unfinished, unfinished.open("wb") as file:
+                np.save(file, arrays[name])
+        side_by_side(columns, shape.fps).save(out / PREVIEW)
+    for path in (*targets.values(), out / PREVIEW):
         print(path)
-    side_by_side(columns, shape.fps).save(out / PREVIEW)
-    print(out / PREVIEW)
     if only is None:
         for name, networks in lacking.items():
             if networks:
                 console.print(
-                    f"not extracted: {name}, since this model has no {' and no '.join(networks)} network"
+                    f"not extracted: {name}, since this model has no {' and no '.join(networks)} network",
+                    soft_wrap=True,
                 )

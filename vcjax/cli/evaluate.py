@@ -1,4 +1,4 @@
-"""The command `vcjax evaluate`: how well a model obeys, on the sprite world or on a prepared data set."""
+"""`vcjax evaluate`: condition fidelity of a model, on the sprite world or on a prepared data set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,51 +8,60 @@ import numpy as np
 import typer
 
 import vcjax
-from vcjax.cli.options import Model, names
-from vcjax.cli.terminal import progress_bar
+from vcjax.cli import options
+from vcjax.cli.options import LIST_HINT, Guidance, Model, NameList, Steps
 from vcjax.errors import BadInput
+from vcjax.progress import report_progress
+
+GROUPS = ("single", "tasks")  # of evaluation cases, where none are named
 
 
 def evaluate(
     model: Model = "tiny",
-    clips: Annotated[int, typer.Option(min=1, help="Clips a setting.")] = 64,
-    steps: Annotated[int | None, typer.Option(min=1, help="DDIM steps. (default: the model's)")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Weight of guidance. (default: the model's)")] = None,
+    clips: Annotated[int, typer.Option(min=1, help="Clips per case.")] = 64,
+    steps: Steps = None,
+    guidance: Guidance = None,
     groups: Annotated[
-        str | None,
-        typer.Option(help="Of the sprite world's settings: alone,tasks,pairs,curves. (default: alone,tasks)"),
+        NameList,
+        typer.Option(
+            help=f"Groups of cases on the sprite world (single, tasks, pairs, curves), {LIST_HINT}. ",
+            show_default=",".join(GROUPS),
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="A prepared data set to take clips from instead of the sprite world.")
+        Path | None, typer.Option(help="Prepared data set to take clips from instead of the sprite world.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Of the data set. (default: validation)")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of --data.", show_default="validation")] = None,
     features: Annotated[
         str | None,
-        typer.Option(help="MODULE:FUNCTION, from videos to features: with --data, for the Frechet distance."),
+        typer.Option(
+            help="With --data: MODULE:FUNCTION that maps videos to features, for the Frechet video distance."
+        ),
     ] = None,
-    part: Annotated[
+    shard: Annotated[
         str,
         typer.Option(
-            help="Make only part I of N of the videos, as in 0/2, and score nothing: for processes that share."
+            help="Sample only shard I of N of the videos, as in 0/2, and score nothing: for several processes.",
+            show_default="all",
         ),
     ] = "",
-    shown: Annotated[int, typer.Option(min=0, help="Videos of each setting to look at.")] = 4,
+    examples: Annotated[int, typer.Option(min=0, help="Videos of each case on the page.")] = 4,
     out: Annotated[
-        Path, typer.Option(help="Folder for videos, scores and page; what is there is not made again.")
+        Path, typer.Option(help="Folder for videos, scores and page; videos in it are reused.")
     ] = Path("evaluation"),
 ) -> None:
-    """Score how well a model obeys its conditions, on clips that it has not seen."""
+    """Measure how well a model follows its conditions, on clips that it was not trained on."""
+    from vcjax.composer.loading import fingerprint
     from vcjax.data.records import checksum
-    from vcjax.evaluation.board import SPRITES, Protocol
-    from vcjax.loading import fingerprint
+    from vcjax.evaluation.evaluator import SPRITES, EvalProtocol
 
     if data is None and (features is not None or split is not None):
         raise BadInput("--features and --split need --data")
     if data is not None and groups is not None:
-        raise BadInput("--groups are of the sprite world: give it or --data, not both")
+        raise BadInput("--groups are cases of the sprite world: give them or --data, not both")
     split = split or "validation"
     composer = vcjax.load(model)
-    protocol = Protocol(
+    protocol = EvalProtocol(
         model=fingerprint(model),
         clips=clips,
         steps=composer.defaults.steps if steps is None else steps,
@@ -60,67 +69,72 @@ def evaluate(
         data=SPRITES if data is None else f"{data.resolve().name}:{split}:{checksum(data)}",
         dtype=np.dtype(composer.networks.unet.dtype).name,
     )
-    mine, shown = _part(part), min(shown, clips)
+    part, examples = _shard(shard), min(examples, clips)
     if data is None:
-        _on_sprites(composer, protocol, tuple(names(groups or "alone,tasks") or ()), mine, shown, out)
+        _on_sprites(composer, protocol, tuple(options.names(groups) or GROUPS), part, examples, out)
     else:
-        _on_footage(composer, protocol, data, split, features, mine, shown, out)
+        _on_dataset(composer, protocol, data, split, features, part, examples, out)
 
 
 def _on_sprites(
-    composer: Any, protocol: Any, groups: tuple[str, ...], mine: tuple[int, int], shown: int, out: Path
+    composer: Any, protocol: Any, groups: tuple[str, ...], part: tuple[int, int], examples: int, out: Path
 ) -> None:
+    from vcjax.evaluation.cases import select_cases
     from vcjax.evaluation.report import PAGE, TABLE, report
-    from vcjax.evaluation.scoreboard import Scoreboard
-    from vcjax.evaluation.settings import chosen
+    from vcjax.evaluation.sprite_evaluator import SpriteEvaluator
 
-    settings = chosen(groups, tuple(composer.conditions))
-    board = Scoreboard(composer, protocol, out)
-    if _make(board, settings, mine):
-        report(board, settings, shown, out)
+    cases = select_cases(groups, tuple(composer.conditions))
+    evaluator = SpriteEvaluator(composer, protocol, out)
+    if _sample(evaluator, cases, part):
+        with report_progress("cases") as progress:
+            progress("scoring", 0, 0)
+            report(evaluator, cases, examples, out)
         print((out / TABLE).read_text("utf-8"), end="")
         print(out / PAGE)
 
 
-def _on_footage(
+def _on_dataset(
     composer: Any,
     protocol: Any,
     data: Path,
     split: str,
     features: str | None,
-    mine: tuple[int, int],
-    shown: int,
+    part: tuple[int, int],
+    examples: int,
     out: Path,
 ) -> None:
-    from vcjax.data.records import Prepared
-    from vcjax.evaluation.footage import FootageBoard, features_of, report
+    from vcjax.data.records import PreparedDataset
+    from vcjax.evaluation.dataset_evaluator import DatasetEvaluator, load_features, report
 
-    given = None if features is None else features_of(features)
-    board = FootageBoard(composer, protocol, out, Prepared(data), split, given)
-    if _make(board, board.settings, mine):
-        print(report(board, shown, out), end="")
+    extractor = None if features is None else load_features(features)
+    evaluator = DatasetEvaluator(composer, protocol, out, PreparedDataset(data), split, extractor)
+    if _sample(evaluator, evaluator.cases, part):
+        with report_progress("cases") as progress:
+            progress("scoring", 0, 0)
+            table = report(evaluator, examples, out)
+        print(table, end="")
         print(out)
 
 
-def _make(board: Any, settings: Sequence[Any], mine: tuple[int, int]) -> bool:
-    """Make the videos of the settings; whether all of them are there to be scored."""
-    index, parts = mine
-    total = len(range(index, len(board.indices), parts))
-    with progress_bar(unit="videos") as tell:
-        for i, setting in enumerate(settings):
-            for place in range(index, len(board.indices), parts):
-                tell(setting.name, i * total + place // parts, len(settings) * total)
-                board.make(setting, [place])
+def _sample(evaluator: Any, cases: Sequence[Any], part: tuple[int, int]) -> bool:
+    """Sample the videos of the cases; return whether all of them exist and can be scored."""
+    index, parts = part
+    total = len(range(index, len(evaluator.indices), parts))
+    with report_progress("videos") as progress:
+        for i, case in enumerate(cases):
+            for place in range(index, len(evaluator.indices), parts):
+                progress(f"sampling {case.name}", i * total + place // parts, len(cases) * total)
+                evaluator.generate(case, [place])
     if parts > 1:
-        print(f"{total * len(settings)} videos are made; without --part all are scored")
+        print(f"{total * len(cases)} videos are sampled; run without --shard to score all")
     return parts == 1
 
 
-def _part(text: str) -> tuple[int, int]:
-    """Which of how many, of I/N; all where nothing is said."""
+def _shard(text: str) -> tuple[int, int]:
+    """Return I and N of I/N; 0 and 1 where it is empty."""
     if not text:
         return 0, 1
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise BadInput(f"--part must be I/N with I from 0 to N - 1, such as 0/2, not {text!r}")
+        raise BadInput(f"--shard must be I/N with I from 0 to N - 1, such as 0/2, not {text!r}")
     return int(index), int(count)

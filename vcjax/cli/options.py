@@ -1,46 +1,80 @@
 """Options of the command line: those that commands share, and those that the catalogue of conditions makes."""
 
 import inspect
+import json
+from importlib import resources
 from typing import Annotated, Any
 
 import typer
 
-from vcjax.conditions.base import Footage
+from vcjax.conditions.base import SourceVideo
 from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.errors import BadInput
 
-Model = Annotated[str, typer.Option(help="A built-in model (tiny), or the path of a model folder.")]
-Seed = Annotated[int, typer.Option(help="Of the first noise and of everything drawn at random.")]
-Frames = Annotated[int | None, typer.Option(help="Number of frames. (default: the model's)")]
-Size = Annotated[str | None, typer.Option(help="HEIGHTxWIDTH in pixels. (default: the model's)")]
+_TINY = json.loads((resources.files("vcjax") / "builtin" / "tiny" / "config.json").read_text("utf-8"))
+
+
+def model_default(*keys: str) -> str:
+    """Return how help shows a default that is the model's, with the value of the built-in model."""
+    return f"the model's; tiny: {'x'.join(str(_default(key)) for key in keys)}"
+
+
+def _default(key: str) -> Any:
+    table, name = key.split(".")
+    value = _TINY[table][name]
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+Model = Annotated[str, typer.Option(help="Built-in model (tiny) or path of a model folder.")]
+Seed = Annotated[int, typer.Option(help="Seed of the initial noise, and of everything drawn at random.")]
+Frames = Annotated[
+    int | None, typer.Option(help="Number of frames.", show_default=model_default("clip.frames"))
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        help="HEIGHTxWIDTH of the video in pixels.", show_default=model_default("clip.height", "clip.width")
+    ),
+]
+Steps = Annotated[
+    int | None, typer.Option(help="Sampling steps.", show_default=model_default("defaults.steps"))
+]
+Guidance = Annotated[
+    float | None, typer.Option(help="Guidance weight.", show_default=model_default("defaults.guidance"))
+]
+NameList = list[str] | None  # of an option that takes names by comma, repeated, or both
+
+LIST_HINT = "by comma or repeated"
 
 
 def condition_options() -> list[inspect.Parameter]:
-    """One option for each way that the catalogue can be handed a condition."""
+    """Return an option for each way that a condition of the catalogue can be given."""
     options = []
     for name, family in CATALOGUE.items():
         options.append(_option(name, _flag(name), f"{family.summary}: {family.accepts}."))
         if family.extractable:
-            options.append(_option(f"{name}_from", f"{_flag(name)}-from", f"Footage to extract {name} from."))
-    return options + _aid_options()
+            options.append(
+                _option(f"{name}_from", f"{_flag(name)}-from", f"Source video to extract {name} from.")
+            )
+    return options + _extract_option_flags()
 
 
-def beside_footage_options() -> list[inspect.Parameter]:
-    """One option for each condition that cannot be extracted, and for each further input of those that can."""
+def extract_command_options() -> list[inspect.Parameter]:
+    """Return an option for each condition that cannot be extracted, and for each further input of extraction."""
     finished = [
         _option(name, _flag(name), f"{family.summary}: {family.accepts}.")
         for name, family in CATALOGUE.items()
         if not family.extractable
     ]
-    return finished + _aid_options()
+    return finished + _extract_option_flags()
 
 
-def _aid_options() -> list[inspect.Parameter]:
-    """One option for each further input of the catalogue's extractions."""
+def _extract_option_flags() -> list[inspect.Parameter]:
+    """Return an option for each further input of the catalogue's extractions."""
     return [
-        _option(f"{name}_{aid}", f"{_flag(name)}-{aid}", f"For {name} from footage: {summary}.")
+        _option(f"{name}_{option}", f"{_flag(name)}-{option}", f"With {_flag(name)}-from: {summary}.")
         for name, family in CATALOGUE.items()
-        for aid, summary in family.aids.items()
+        for option, summary in family.extract_options.items()
     ]
 
 
@@ -48,11 +82,11 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def aids(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The further inputs that are given for a condition."""
+def extract_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the further inputs of extraction that are given for a condition."""
     family = CATALOGUE.get(name)
-    named = {} if family is None else {aid: options[f"{name}_{aid}"] for aid in family.aids}
-    return {aid: value for aid, value in named.items() if value is not None}
+    named = {} if family is None else {key: options[f"{name}_{key}"] for key in family.extract_options}
+    return {key: value for key, value in named.items() if value is not None}
 
 
 def _option(name: str, flag: str, text: str) -> inspect.Parameter:
@@ -62,25 +96,25 @@ def _option(name: str, flag: str, text: str) -> inspect.Parameter:
     )
 
 
-def given(options: dict[str, Any]) -> dict[str, Any]:
-    """Values of the conditions' options, as the composer takes them."""
+def condition_values(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the condition options as the composer takes them."""
     values: dict[str, Any] = {}
     for name in CATALOGUE:
-        finished, footage = options[name], options.get(f"{name}_from")
-        further, flag = aids(name, options), _flag(name)
-        if finished is not None and footage is not None:
+        finished, source = options[name], options.get(f"{name}_from")
+        further, flag = extract_options(name, options), _flag(name)
+        if finished is not None and source is not None:
             raise BadInput(f"{flag} and {flag}-from exclude one another: give one of them")
-        if further and footage is None:
+        if further and source is None:
             raise BadInput(f"{flag}-{next(iter(further))} needs {flag}-from")
-        if footage is not None:
-            values[name] = Footage(footage, further)
+        if source is not None:
+            values[name] = SourceVideo(source, further)
         elif finished is not None:
             values[name] = finished
     return values
 
 
 def mesh(devices: int | None) -> Any:
-    """The mesh whose devices share the frames of one clip."""
+    """Return the mesh whose devices share the frames of one clip."""
     import jax
 
     from vcjax.parallel.mesh import MeshShape, make_mesh
@@ -90,15 +124,17 @@ def mesh(devices: int | None) -> Any:
     return make_mesh(MeshShape(data=1, frames=devices), jax.devices()[: max(devices, 1)])
 
 
-def names(text: str | None) -> list[str] | None:
-    """Words by comma."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+def names(values: NameList) -> list[str] | None:
+    """Return the names of a list option: given by comma, repeated, or both; None where it is not given."""
+    if not values:
+        return None
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
-def strengths(pairs: list[str] | None) -> dict[str, float]:
-    """NAME=NUMBER, each a factor for a condition."""
+def strengths(values: NameList) -> dict[str, float]:
+    """Return the strengths of a list option of NAME=NUMBER."""
     factors = {}
-    for pair in pairs or ():
+    for pair in names(values) or ():
         name, _, number = pair.partition("=")
         try:
             factors[name] = float(number)
@@ -108,7 +144,7 @@ def strengths(pairs: list[str] | None) -> dict[str, float]:
 
 
 def size(text: str | None) -> tuple[int, int] | None:
-    """HEIGHTxWIDTH."""
+    """Return height and width of HEIGHTxWIDTH."""
     if text is None:
         return None
     height, _, width = text.partition("x")

@@ -1,219 +1,270 @@
-"""`vcjax plan`: what a training step, or the sampler, costs on a machine that is not here, compiled for it."""
+"""`vcjax plan`: memory, FLOPs and communication of a training step or the sampler on a machine that is not here."""
 
 import copy
-import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
 
+from vcjax.cli import options
+from vcjax.cli.options import LIST_HINT, NameList
 from vcjax.errors import BadInput
+from vcjax.progress import report_progress
 
 GIB = 2**30
 TERA = 1e12
 MILLI = 1e-3
-KINDS = ("residual", "spatial", "temporal")
-# What --search tries where nothing is said.
-POLICIES = "none,spatial,spatial+temporal,residual+spatial+temporal"
-FSDP = "1,16,64"
-CLIPS_A_CHIP = (1, 2, 4, 8)
+BLOCKS = ("residual", "spatial", "temporal")  # kinds of block that can be rematerialised
+# What --search tries where nothing is given.
+POLICIES = ("none", "spatial", "spatial+temporal", "residual+spatial+temporal")
+FSDP = ("1", "16", "64")
+CLIPS_PER_CHIP = (1, 2, 4, 8)
 COLUMNS = (
     "mesh",
-    "clips",
-    "a chip",
-    "rematerialised",
-    "GiB a chip",
+    "batch",
+    "batch/chip",
+    "remat",
+    "GiB/chip",
     "fits",
-    "TFLOP a chip",
-    "ms at best",
-    "compiler's ms",
-    "GiB exchanged",
-    "compiled in s",
+    "TFLOP/chip",
+    "ms at peak",
+    "estimated ms",
+    "GiB communicated",
+    "compile s",
 )
 
 
+Arguments = Annotated[
+    list[str],
+    typer.Argument(metavar="--config=NAME", help="And --config.KEY=VALUE, as in train.", show_default=False),
+]
+TopologyName = Annotated[
+    str,
+    typer.Option(
+        help="TPU slice, such as v5e:16x16, v5p:4x4x4 or v6e:8x8; or simulated devices: cpu:8.",
+        show_default=False,
+    ),
+]
+BatchSize = Annotated[
+    NameList,
+    typer.Option(
+        help="Clips per step over all chips.", show_default="the stage's; with --search 1, 2, 4, 8 per chip"
+    ),
+]
+MeshFsdp = Annotated[
+    NameList,
+    typer.Option(
+        help="Chips that parameters are sharded over. ",
+        show_default=f"the configuration's; with --search {','.join(FSDP)}",
+    ),
+]
+MeshFrames = Annotated[
+    NameList,
+    typer.Option(
+        help="Chips that the frames of a clip are sharded over.", show_default="the configuration's"
+    ),
+]
+Remat = Annotated[
+    NameList,
+    typer.Option(
+        help=f"Kinds of block to rematerialise: none, or some of {'+'.join(BLOCKS)}. "
+        f"With --search several, {LIST_HINT}.",
+        show_default="the configuration's",
+    ),
+]
+
+
 def plan(
-    configuration: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="--config=FILE", help="And --config.KEY=VALUE, as for train.", show_default=False
-        ),
-    ],
-    topology: Annotated[
-        str,
-        typer.Option(
-            help="v5e:16x16, v5p:4x4x4, v6e:8x8 and the like, or simulated devices: cpu:8.",
-            show_default=False,
-        ),
-    ],
-    stage: Annotated[int, typer.Option(help="Index of the stage; -1 is the last.")] = -1,
+    arguments: Arguments,
+    topology: TopologyName,
+    stage: Annotated[int, typer.Option(help="Index of the training stage; -1 is the last.")] = -1,
     sampler: Annotated[
-        bool, typer.Option("--sampler", help="Plan the sampler instead of a stage's step.")
+        bool, typer.Option("--sampler", help="Plan the sampler instead of the training step.")
     ] = False,
     search: Annotated[
         bool,
-        typer.Option("--search", help="Try several of the options below, listed by comma; print a table."),
+        typer.Option("--search", help="Compile every combination of the options below and print one table."),
     ] = False,
-    clips: Annotated[
-        str | None, typer.Option(help="Clips a step, on all chips. (default: the stage's batch)")
-    ] = None,
-    fsdp: Annotated[str | None, typer.Option(help="Chips that parameters are split over.")] = None,
-    frames: Annotated[str | None, typer.Option(help="Chips that each clip is split over.")] = None,
-    rematerialised: Annotated[
-        str | None,
-        typer.Option(help="Kinds of block to rematerialise: none, or some of " + "+".join(KINDS) + "."),
-    ] = None,
+    batch_size: BatchSize = None,
+    mesh_fsdp: MeshFsdp = None,
+    mesh_frames: MeshFrames = None,
+    remat: Remat = None,
 ) -> None:
-    """Compile a step for a machine that is not here, and say what it costs there."""
-    from vcjax.parallel.topology import topology_of
-    from vcjax.planning import Request
-    from vcjax.training.__main__ import read_configuration
-    from vcjax.training.config import run_from
+    """Compile a training step or the sampler for a machine that is not here; print what it needs there."""
+    from vcjax.planning.compile import PlanRequest
+    from vcjax.planning.topology import topology_of
+    from vcjax.training.config import run_from_config
+    from vcjax.training.config_files import plain, read_config
 
-    chips = topology_of(topology).count
-    table = dataclasses.asdict(run_from(read_configuration(configuration)))
-    if not -len(table["stages"]) <= stage < len(table["stages"]):
-        raise BadInput(
-            f"--stage must be from 0 to {len(table['stages']) - 1}, or -1 for the last, not {stage}"
-        )
+    count = topology_of(topology).count
+    config = plain(read_config(arguments)[0])
+    run_from_config(config)  # an error in it is reported before anything is compiled
+    stages = len(config["stages"])
+    if not -stages <= stage < stages:
+        raise BadInput(f"--stage must be from 0 to {stages - 1}, or -1 for the last, not {stage}")
+    sizes, fsdp, policies = map(options.names, (batch_size, mesh_fsdp, remat))
     if search:
-        clips = clips or ",".join(str(chips * each) for each in CLIPS_A_CHIP)
-        fsdp, rematerialised = fsdp or FSDP, rematerialised or POLICIES
-    meshes = itertools.product(_numbers("fsdp", fsdp), _numbers("frames", frames), _policies(rematerialised))
-    choices = [
-        [Request(table=_changed(table, stage, n, *mesh), topology=topology, stage=stage, sampler=sampler)
-         for n in _numbers("clips", clips)]
+        sizes = sizes or [str(count * clips) for clips in CLIPS_PER_CHIP]
+        fsdp, policies = fsdp or list(FSDP), policies or list(POLICIES)
+    meshes = itertools.product(
+        _numbers("mesh-fsdp", fsdp),
+        _numbers("mesh-frames", options.names(mesh_frames)),
+        _policies(policies),
+    )
+    batches = _numbers("batch-size", sizes)
+    requests = [
+        [
+            PlanRequest(_changed(config, stage, batch, *mesh), topology, stage, sampler=sampler)
+            for batch in batches
+        ]
         for mesh in meshes
-    ]  # fmt: skip
+    ]
     if search:
-        _search(choices)
-    elif len(choices) > 1 or len(choices[0]) > 1:
-        raise BadInput("several values by comma are for --search")
+        _search(requests)
+    elif len(requests) > 1 or len(requests[0]) > 1:
+        raise BadInput("an option with several values needs --search")
     else:
-        raise typer.Exit(_tell(choices[0][0]))
+        raise typer.Exit(_single(requests[0][0]))
 
 
-def _search(choices: Iterable[Sequence[Any]]) -> None:
-    """A row for each choice; of those that differ in the number of clips alone, none behind the first that does not fit."""
-    from vcjax.planning import Failure, compiled_elsewhere
-
+def _search(requests: Iterable[Sequence[Any]]) -> None:
+    """Print a row per request; of requests that differ in batch size only, none after the first that does not fit."""
     print(_row(COLUMNS))
     print(_row("---" for _ in COLUMNS))
-    for more_and_more in choices:
-        for request in more_and_more:
-            try:
-                made = compiled_elsewhere(request)
-            except BadInput as error:
-                made = Failure(reason=str(error))
-            print(_row(_cells(request, made)), flush=True)
-            if not _fits(request, made):
+    for growing in requests:
+        for request in growing:
+            result = _compile(request)
+            print(_row(_cells(request, result)), flush=True)
+            if not _fits(request, result):
                 break
 
 
-def _tell(request: Any) -> int:
-    """Everything about one choice; the exit code, which is 1 where it does not fit."""
-    from vcjax.planning import Failure, compiled_elsewhere
+def _single(request: Any) -> int:
+    """Print everything about one request; return the exit code, which is 1 where it does not fit."""
+    from vcjax.planning.compile import Failure
 
-    made = compiled_elsewhere(request)
-    for name, cell in zip(COLUMNS, _cells(request, made), strict=True):
+    result = _compile(request, keep_error=True)
+    for name, cell in zip(COLUMNS, _cells(request, result), strict=True):
         print(f"{name:<16} {cell}")
-    if isinstance(made, Failure):
+    if isinstance(result, Failure):
         return 1
-    cost = made.cost
+    cost = result.cost
     sizes = {
-        **made.held,
+        **result.argument_bytes,
         "all arguments": cost.arguments,
         "new outputs": cost.outputs - cost.aliased,
         "temporaries": cost.temporaries,
         "program": cost.code,
-        "together": cost.needed,
+        "total": cost.device_bytes,
     }
-    once = "a call" if request.sampler else "a step"
+    unit = "call" if request.sampler else "step"
     print(
-        f"\n{made.parameters / 1e6:.0f} M parameters; {made.operations / TERA:.1f} TFLOP {once} on all chips"
+        f"\n{result.parameters / 1e6:.0f} M parameters; {result.flops / TERA:.1f} TFLOP per {unit} on all chips"
     )
-    print(f"compiling took up to {made.memory / GIB:.1f} GiB of this machine's memory\n")
-    print(_row(["bytes a chip", "GiB"]), _row(["---", "---"]), sep="\n")
+    print(f"the compiler used up to {result.compiler_memory / GIB:.1f} GiB of this machine's memory\n")
+    print(_row(["memory", "GiB/chip"]), _row(["---", "---"]), sep="\n")
     for kind, size in sizes.items():
         print(_row([kind, f"{size / GIB:.3f}"]))
-    print("\n" + _row(["exchanged a step", "times", "GiB a chip"]), _row(["---"] * 3), sep="\n")
+    print("\n" + _row([f"collectives per {unit}", "count", "GiB/chip"]), _row(["---"] * 3), sep="\n")
     for kind, traffic in cost.traffic.items():
         print(_row([kind, str(traffic.count), f"{traffic.bytes / GIB:.3f}"]))
-    return 0 if _fits(request, made) else 1
+    return 0 if _fits(request, result) else 1
 
 
-def _cells(request: Any, made: Any) -> list[str]:
-    """The cells of a row."""
-    from vcjax.parallel.topology import topology_of
-    from vcjax.planning import Failure
+def _compile(request: Any, *, keep_error: bool = False) -> Any:
+    """Return the report or the failure of a request; a bad mesh is a failure unless `keep_error`."""
+    from vcjax.planning.compile import Failure, compile_in_subprocess
 
-    topology, table = topology_of(request.topology), request.table
-    stage, mesh = table["stages"][request.stage], table["mesh"]
-    sizes = " x ".join(f"{axis} {size}" for axis, size in mesh.items() if size != -1)
-    clips = [str(stage["batch"]), f"{stage['batch'] / topology.count:g}"]
-    cells = [sizes or "data", *clips, "+".join(table["rematerialised"]) or "none"]
-    if isinstance(made, Failure):
-        needed = "" if made.needed is None else f"{made.needed / GIB:.2f}"
-        return [*cells, needed, made.reason, *[""] * (len(COLUMNS) - len(cells) - 2)]
-    a_chip = made.operations / topology.count
-    at_best = "" if topology.chip is None else f"{a_chip / topology.chip.rate / MILLI:.1f}"
-    estimate = made.cost.seconds
+    mesh, batch, _, remat = _described(request)
+    what = "the sampler" if request.sampler else "the training step"
+    with report_progress() as progress:
+        progress(f"compiling {what}: {mesh}, batch {batch}, remat {remat}", 0, 0)
+        try:
+            return compile_in_subprocess(request)
+        except BadInput as error:
+            if keep_error:
+                raise
+            return Failure(reason=str(error))
+
+
+def _described(request: Any) -> list[str]:
+    """Return the first cells of a row, which are known before compiling."""
+    from vcjax.planning.topology import topology_of
+
+    config = request.config
+    batch = config["stages"][request.stage]["batch_size"]
+    mesh = " x ".join(f"{axis} {size}" for axis, size in config["mesh"].items() if size != -1)
+    per_chip = batch / topology_of(request.topology).count
+    return [mesh or "data", str(batch), f"{per_chip:g}", "+".join(config["remat"]) or "none"]
+
+
+def _cells(request: Any, result: Any) -> list[str]:
+    """Return the cells of a row."""
+    from vcjax.planning.compile import Failure
+    from vcjax.planning.topology import topology_of
+
+    topology, cells = topology_of(request.topology), _described(request)
+    if isinstance(result, Failure):
+        required = "" if result.required_bytes is None else f"{result.required_bytes / GIB:.2f}"
+        return [*cells, required, result.reason, *[""] * (len(COLUMNS) - len(cells) - 2)]
+    flops = result.flops / topology.count
+    at_peak = "" if topology.chip is None else f"{flops / topology.chip.peak_flops / MILLI:.1f}"
+    estimate = result.cost.seconds
     return [
         *cells,
-        f"{made.cost.needed / GIB:.2f}",
-        "yes" if _fits(request, made) else "no",
-        f"{a_chip / TERA:.2f}",
-        at_best,
+        f"{result.cost.device_bytes / GIB:.2f}",
+        "yes" if _fits(request, result) else "no",
+        f"{flops / TERA:.2f}",
+        at_peak,
         f"{estimate / MILLI:.1f}" if estimate else "",
-        f"{sum(traffic.bytes for traffic in made.cost.traffic.values()) / GIB:.2f}",
-        f"{made.seconds:.0f}",
+        f"{sum(traffic.bytes for traffic in result.cost.traffic.values()) / GIB:.2f}",
+        f"{result.seconds:.0f}",
     ]
 
 
-def _fits(request: Any, made: Any) -> bool:
-    """Whether there is a program, and memory for it; simulated devices have as much as it takes."""
-    from vcjax.parallel.topology import topology_of
-    from vcjax.planning import Failure
+def _fits(request: Any, result: Any) -> bool:
+    """Return whether the program exists and fits a chip's memory; simulated devices have no limit."""
+    from vcjax.planning.compile import Failure
+    from vcjax.planning.topology import topology_of
 
     chip = topology_of(request.topology).chip
-    return not isinstance(made, Failure) and (chip is None or made.cost.needed <= chip.memory)
+    return not isinstance(result, Failure) and (chip is None or result.cost.device_bytes <= chip.memory)
 
 
 def _changed(
-    table: dict[str, Any],
+    config: dict[str, Any],
     stage: int,
-    clips: int | None,
+    batch_size: int | None,
     fsdp: int | None,
     frames: int | None,
-    policy: list[str] | None,
+    remat: list[str] | None,
 ) -> dict[str, Any]:
-    """The configuration with what is chosen; None leaves it as it is."""
-    table = copy.deepcopy(table)
-    if clips is not None:
-        table["stages"][stage]["batch"] = clips
-    table["mesh"] |= {name: n for name, n in {"fsdp": fsdp, "frames": frames}.items() if n is not None}
-    if policy is not None:
-        table["rematerialised"] = policy
-    return table
+    """Return a configuration with other values; None keeps what it has."""
+    config = copy.deepcopy(config)
+    if batch_size is not None:
+        config["stages"][stage]["batch_size"] = batch_size
+    config["mesh"] |= {name: n for name, n in {"fsdp": fsdp, "frames": frames}.items() if n is not None}
+    if remat is not None:
+        config["remat"] = remat
+    return config
 
 
-def _numbers(name: str, text: str | None) -> list[int | None]:
-    if text is None:
+def _numbers(name: str, words: list[str] | None) -> Sequence[int | None]:
+    if words is None:
         return [None]
-    words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise BadInput(f"--{name} must be numbers above 0, by comma where there are several, not {text!r}")
+        raise BadInput(f"--{name} must be numbers above 0, {LIST_HINT}, not {','.join(words)!r}")
     return [int(word) for word in words]
 
 
-def _policies(text: str | None) -> Sequence[list[str] | None]:
-    if text is None:
+def _policies(words: list[str] | None) -> Sequence[list[str] | None]:
+    if words is None:
         return [None]
-    policies = [[] if word.strip() == "none" else word.strip().split("+") for word in text.split(",")]
+    policies = [[] if word == "none" else word.split("+") for word in words]
     for kind in itertools.chain.from_iterable(policies):
-        if kind not in KINDS:
-            raise BadInput(f"--rematerialised must be none, or some of {'+'.join(KINDS)}, not {kind!r}")
+        if kind not in BLOCKS:
+            raise BadInput(f"--remat must be none, or some of {'+'.join(BLOCKS)}, not {kind!r}")
     return policies
 
 

@@ -1,32 +1,35 @@
-"""`vcjax convert`, `pull` and `export`: where model folders come from."""
+"""`vcjax convert`, `pull` and `export`: make model folders."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import DownloadColumn
 
 from vcjax.cli import options
-from vcjax.cli.terminal import console, progress_bar
+from vcjax.cli.options import LIST_HINT, NameList
+from vcjax.cli.terminal import console
 from vcjax.errors import BadInput
 from vcjax.files import check_target
+from vcjax.progress import ProgressCallback, report_progress
 
-StoredType = Annotated[str, typer.Option(help="Type to store weights in: float32 or bfloat16.")]
+StorageType = Annotated[str, typer.Option(help="Type to store weights in: float32 or bfloat16.")]
 
 
 def _file(text: str) -> Any:
-    """An option that names a file or nothing."""
+    """Return an optional option that names a file."""
     return typer.Option(help=text, show_default=False)
 
 
 def convert(
     out: Annotated[
-        Path, typer.Option(help="Model folder to make, or to complete; with --back, folder for the files.")
+        Path, typer.Option(help="Model folder to make or to complete; with --back, folder for the files.")
     ] = Path("models/videocomposer"),
     unet: Annotated[Path | None, _file("non_ema_228000.pth.")] = None,
     image_unet: Annotated[
         Path | None,
-        _file("v2-1_512-ema-pruned.ckpt, or its UNet from diffusers: the UNet begins as this one of images."),
+        _file(
+            "v2-1_512-ema-pruned.ckpt, or its UNet from diffusers: initialise the UNet from an image UNet."
+        ),
     ] = None,
     autoencoder: Annotated[
         Path | None, _file("v2-1_512-ema-pruned.ckpt, or its autoencoder from diffusers.")
@@ -36,12 +39,12 @@ def convert(
     sketch: Annotated[Path | None, _file("table5_pidinet.pth.")] = None,
     cleaner: Annotated[Path | None, _file("sketch_simplification_gan.pth.")] = None,
     vocabulary: Annotated[Path | None, _file("CLIP's bpe_simple_vocab_16e6.txt.gz.")] = None,
-    back: Annotated[Path | None, _file("A model folder to make the released files of, for PyTorch.")] = None,
-    dtype: StoredType = "float32",
+    back: Annotated[Path | None, _file("Model folder to convert back to the released PyTorch files.")] = None,
+    dtype: StorageType = "float32",
 ) -> None:
-    """Make a model folder from the released PyTorch files, all at once or one after another; or the way back.
+    """Convert released PyTorch files to a model folder, all at once or one after another, or back.
 
-    Nothing in the files is run, and PyTorch is not needed.
+    No code in the files is run, and PyTorch is not needed.
     """
     from vcjax.weights.convert import released
 
@@ -54,65 +57,77 @@ def convert(
         "cleaner": cleaner,
     }
     given = {"image-unet": image_unet, "vocabulary": vocabulary, **files}
-    if back is not None:
-        if any(given.values()):
-            raise BadInput("--back makes files of a model folder and takes no files: give one or the other")
-        for path in released.convert_back(back, out):
-            print(path)
-        return
-    if not any(given.values()):
+    if back is not None and any(given.values()):
+        raise BadInput("--back converts a model folder and takes no files: give one or the other")
+    if back is None and not any(given.values()):
         raise BadInput(f"nothing to convert: give --{', --'.join(given)} or --back")
-    _convert(out, vocabulary, image_unet=image_unet, dtype=dtype, **files)
+    with report_progress("files") as progress:
+        if back is None:
+            missing = _convert(out, vocabulary, progress, image_unet=image_unet, dtype=dtype, **files)
+            written = [out]
+        else:
+            written, missing = released.convert_back(back, out, progress=progress), []
+    _print_written(written, missing)
 
 
 def pull(
-    out: Annotated[Path, typer.Option(help="Model folder to make, or to complete.")] = Path(
+    out: Annotated[Path, typer.Option(help="Model folder to make or to complete.")] = Path(
         "models/videocomposer"
     ),
     only: Annotated[
-        str | None,
+        NameList,
         typer.Option(
-            help="Files, by comma, as the options of convert name them, such as unet. (default: all)"
+            help=f"Files to download, as the options of convert name them, {LIST_HINT}.", show_default="all"
         ),
     ] = None,
-    files: Annotated[
-        Path, typer.Option(help="Folder for the released files; what is there and whole stays.")
+    downloads: Annotated[
+        Path, typer.Option(help="Folder for the released files; complete files in it are kept.")
     ] = Path("models/released"),
-    dtype: StoredType = "float32",
+    dtype: StorageType = "float32",
 ) -> None:
-    """Download the released files (16 GB, for research use) and make a model folder from them.
+    """Download the released files (16 GB, for research use) and convert them to a model folder.
 
-    Run it again after a broken connection: it goes on where it stopped.
+    It resumes when it is run again after a broken connection.
     """
     from vcjax.weights.pull import VOCABULARY, pull
 
     check_target(out / "config.json")
-    with progress_bar(DownloadColumn()) as progress:
-        found = pull(files, options.names(only), progress)
-    _convert(out, found.pop(VOCABULARY, None), dtype=dtype, **found)
+    with report_progress(download=True) as progress:
+        found = pull(downloads, options.names(only), progress)
+    with report_progress("files") as progress:
+        missing = _convert(out, found.pop(VOCABULARY, None), progress, dtype=dtype, **found)
+    _print_written([out], missing)
 
 
-def _convert(out: Path, vocabulary: Path | None, **options: Any) -> None:
-    """Make a model folder, and say what it still lacks."""
-    from vcjax.conditions.tokenizer import byte_pair_tokenizer, merges_of_file
+def _convert(out: Path, vocabulary: Path | None, progress: ProgressCallback, **options: Any) -> list[str]:
+    """Make a model folder, and return the networks that it still lacks."""
+    from vcjax.conditions.tokenizer import byte_pair_tokenizer, read_merges
     from vcjax.weights.convert import released
 
-    tokenizer = None if vocabulary is None else byte_pair_tokenizer(merges_of_file(vocabulary))
-    config = released.convert(out, tokenizer=tokenizer, **options)
-    print(out)
-    missing = [name for name in released.NETWORKS if name not in config["files"]]
+    tokenizer = None if vocabulary is None else byte_pair_tokenizer(read_merges(vocabulary))
+    config = released.convert(out, tokenizer=tokenizer, progress=progress, **options)
+    return [name for name in released.NETWORKS if name not in config["files"]]
+
+
+def _print_written(paths: list[Path], missing: list[str]) -> None:
+    for path in paths:
+        print(path)
     if missing:
-        console.print(f"still missing: {', '.join(missing)}")
+        console.print(f"still missing: {', '.join(missing)}", soft_wrap=True)
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Model folder to make, or to renew.", show_default=False)],
-    step: Annotated[int | None, typer.Option(help="Of the checkpoint. (default: the last)")] = None,
-    dtype: Annotated[str, typer.Option(help="Type to store weights in.")] = "float16",
+    out: Annotated[Path, typer.Option(help="Model folder to make or to update.", show_default=False)],
+    step: Annotated[int | None, typer.Option(help="Step of the checkpoint.", show_default="the last")] = None,
+    dtype: Annotated[
+        str, typer.Option(help="Type to store weights in: float16, bfloat16 or float32.")
+    ] = "float16",
 ) -> None:
-    """Make a model folder of a checkpoint: the averaged weights, and what the run held frozen."""
+    """Export a checkpoint to a model folder: the EMA weights, and the networks that the run held frozen."""
     from vcjax.training.export import export
 
-    exported = export(run, out, step=step, dtype=dtype)
+    with report_progress("files") as progress:
+        progress(f"exporting {run}", 0, 0)
+        exported = export(run, out, step=step, dtype=dtype)
     print(f"{out}: step {exported} of {run}")

@@ -1,1 +1,1 @@
-"""What a video can be composed from: one module a family, one catalogue that everything else goes through."""
+"""Conditions of a video: one module per kind, and the catalogue of all of them."""

@@ -1,4 +1,4 @@
-"""`Condition`: one entry of the catalogue, and what every entry has to be able to do."""
+"""Base classes of conditions: what every entry of the catalogue implements."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -11,22 +11,22 @@ from jaxtyping import Float32, UInt8
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
 
-Kind = Literal["tokens", "still", "sequence"]
-Functions = Mapping[str, Callable[..., np.ndarray]]  # frozen networks, from host arrays to host arrays
+Kind = Literal["tokens", "spatial", "temporal"]
+Functions = Mapping[str, Callable[..., np.ndarray]]  # frozen networks by name, of NumPy arrays
 FilePath = str | PathLike[str]
 
-LIMIT_SLACK = 1e-3  # by which rounding may carry a value past its limit
+LIMIT_TOLERANCE = 1e-3  # rounding may exceed `MapCondition.limits` by this much
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClipShape:
-    """Size and rate of the clips that a model makes.
+    """Size and frame rate of a model's clips.
 
     Attributes:
         frames: number of frames.
-        height: in pixels.
-        width: in pixels.
-        fps: frames a second.
+        height: height in pixels.
+        width: width in pixels.
+        fps: frames per second.
     """
 
     frames: int
@@ -37,31 +37,36 @@ class ClipShape:
     def __post_init__(self) -> None:
         if min(self.frames, self.height, self.width) < 1 or not 0 < self.fps < np.inf:
             raise BadInput(
-                f"a clip needs at least one frame and one pixel and a rate above 0, not {self.frames} frames of "
-                f"{self.height}x{self.width} at {self.fps} a second"
+                "a clip needs at least one frame, at least one pixel and a frame rate above 0, not "
+                f"{self.frames} frames of {self.height}x{self.width} at {self.fps} fps"
             )
 
 
 @dataclasses.dataclass(frozen=True)
-class Footage:
-    """Footage from which a condition is to be extracted, rather than a finished condition.
+class SourceVideo:
+    """Source video that a condition is to be extracted from; see `extract`.
 
     ```python
     composer(depth=vcjax.extract("walk.mp4"))
     ```
 
     Attributes:
-        source: a file, or a clip in memory.
-        aids: further inputs that a condition takes by name, such as the mask's `hide`.
+        source: a video or image file, or a clip in memory.
+        extract_options: keyword arguments of `Condition.extract`, such as `hide` of the mask condition.
     """
 
     source: FilePath | Clip
-    aids: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    extract_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def extract(source: FilePath | Clip, **aids: Any) -> Footage:
-    """Say that a condition is to be taken from footage: a file that FFmpeg or Pillow reads, or a clip."""
-    return Footage(source, aids)
+def extract(source: FilePath | Clip, **extract_options: Any) -> SourceVideo:
+    """Return a source video for the composer, which extracts the condition from it.
+
+    Args:
+        source: a file that FFmpeg or Pillow reads, or a clip.
+        **extract_options: see `Condition.extract_options`.
+    """
+    return SourceVideo(source, extract_options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +74,9 @@ class Field:
     """One field of a stored record.
 
     Attributes:
-        dtype: of numbers, as numpy names it; `bytes` for files, such as pictures.
-        shape: None where it differs from record to record.
-        compressed: whether numbers are packed, without loss.
+        dtype: NumPy name of the type of numbers; `bytes` for files, such as images.
+        shape: shape; None for an axis whose length differs between records.
+        compressed: whether numbers are compressed, without loss.
     """
 
     dtype: str
@@ -81,20 +86,22 @@ class Field:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Condition:
-    """One thing that a video can be composed from. A subclass is a family; its fields are a model's settings for it.
+    """Base class of conditions. A subclass is a kind of condition; its fields are a model's settings.
 
     Class attributes:
-        name: the word for it, everywhere.
-        kind: `tokens` (cross-attention), `still` (one map for the whole clip) or `sequence` (a map a frame).
-        channels: of a map; width does not count for tokens.
-        summary: one line for people.
-        accepts: what a finished condition may be handed in as, for the command line's help.
-        networks: frozen networks that `extract` calls.
-        aids: further inputs of `extract`, by name, with one line for people each.
-        extractable: whether it can be taken from footage at all.
-        absent_is_null: whether a token condition that is not there is heard as its null; if not, it is masked out.
-        drawn_over: condition over whose preview this one is drawn where both are given; `preview` then takes `over`.
-        stored_as: the form in a prepared data set, and its error.
+        name: name in the Python interface, on the command line, in configurations and in records.
+        kind: `tokens` (cross-attention), `spatial` (one map per clip) or `temporal` (one map per frame).
+        channels: channels of a map; 0 for tokens.
+        summary: one-line description for the help text.
+        accepts: description of what `read` accepts, for help texts and error messages.
+        networks: names of the frozen networks that `extract` calls.
+        extract_options: descriptions of the further arguments of `extract`, by name.
+        extractable: whether the condition can be extracted from a video.
+        absent_is_null: for tokens, whether an absent condition is replaced by its null embedding; otherwise
+            it is masked out.
+        drawn_over: name of the condition whose preview is the background of this one's; `preview` then takes
+            `over`.
+        stored_as: description of the storage format in a prepared data set, and of its error.
     """
 
     name: ClassVar[str]
@@ -103,189 +110,202 @@ class Condition:
     summary: ClassVar[str]
     accepts: ClassVar[str]
     networks: ClassVar[tuple[str, ...]] = ()
-    aids: ClassVar[Mapping[str, str]] = {}
+    extract_options: ClassVar[Mapping[str, str]] = {}
     extractable: ClassVar[bool] = True
     absent_is_null: ClassVar[bool] = False
     drawn_over: ClassVar[str] = ""
     stored_as: ClassVar[str] = ""
 
     def embed(self, array: np.ndarray, networks: Functions) -> np.ndarray:
-        """Of a token condition: what `read` or `extract` gave, as the token encoder takes it, `[T, D]` or `[E]`."""
+        """Return the input of the token encoder, `[T, D]` or `[D]`, for the result of `read` or `extract`."""
         return array
 
     def null(self, shape: ClipShape, networks: Functions) -> np.ndarray:
-        """Of a token condition: the embedding that guidance compares with."""
+        """Return the null embedding of a token condition, which guidance compares with."""
         raise NotImplementedError
 
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> np.ndarray:
-        """A finished condition, from a file, an array or text, as the array that the model takes.
+        """Read a finished condition from a file, an array or text, as the array that the model takes.
 
         Raises:
-            BadInput: it cannot be read as this condition.
+            BadInput: the source cannot be read as this condition.
         """
-        raise BadInput(f"{self.name} cannot be handed in finished")
+        raise BadInput(f"{self.name} cannot be given as a finished condition")
 
     def extract(
-        self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
+        self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **extract_options: Any
     ) -> np.ndarray:
-        """The condition of footage that is already sampled at the model's rate and number of frames.
+        """Extract the condition from a clip.
 
         Args:
-            clip: `shape.frames` frames of any size.
-            shape: the clip to be made.
-            networks: frozen networks by name, each from host arrays to host arrays.
-            seed: for what is drawn at random.
-            aids: see `aids`.
+            clip: `shape.frames` frames of any size, at the model's frame rate.
+            shape: shape of the model's clips.
+            networks: frozen networks by name.
+            seed: seed of what is drawn at random.
+            **extract_options: see the class attribute `extract_options`.
 
         Raises:
-            BadInput: the condition cannot be extracted, or not with what the model has.
+            BadInput: the condition cannot be extracted, or the model lacks a network for it.
         """
-        raise BadInput(f"{self.name} cannot be extracted from footage")
+        raise BadInput(f"{self.name} cannot be extracted from a video")
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> UInt8[np.ndarray, "F H W 3"]:
-        """The condition as pictures of the clip's height and width, to look at: one, or one a frame."""
+        """Return an RGB preview at the size of the clip: one image, or one per frame."""
         raise NotImplementedError
 
-    def material(self, clip: Clip, caption: str, shape: ClipShape, networks: Functions) -> np.ndarray:
-        """What a prepared data set holds of a clip for this condition: all that `at_load` needs.
+    def stored_features(self, clip: Clip, caption: str, shape: ClipShape, networks: Functions) -> np.ndarray:
+        """Compute the features of a clip that a prepared data set stores, the input of `from_stored`.
 
         Args:
             clip: `shape.frames` frames of any size.
-            caption: of the clip.
-            shape: the clip that a model makes.
+            caption: caption of the clip.
+            shape: shape of the model's clips.
             networks: frozen networks by name.
 
         Raises:
-            BadInput: the condition cannot be extracted, or not with what the model has.
+            BadInput: the condition cannot be extracted, or the model lacks a network for it.
         """
         return self.extract(clip, shape, networks, seed=0)
 
     def fields(self, shape: ClipShape) -> dict[str, Field]:
-        """The fields of a record that hold the material."""
+        """Return the fields of a record that hold the stored features."""
         raise NotImplementedError
 
-    def encode(self, material: np.ndarray) -> dict[str, Any]:
-        """The material as those fields."""
+    def encode(self, stored: np.ndarray) -> dict[str, Any]:
+        """Encode stored features as the fields of a record."""
         raise NotImplementedError
 
     def decode(self, stored: Mapping[str, Any]) -> np.ndarray:
-        """The material of those fields, but for the error that `stored_as` states."""
+        """Decode the fields of a record; the inverse of `encode` up to the error that `stored_as` states."""
         raise NotImplementedError
 
-    def at_load(self, material: np.ndarray, seed: int) -> np.ndarray:
-        """The array that the model takes, from the material; what is drawn at random is drawn from the seed."""
-        return material
+    def from_stored(self, stored: np.ndarray, seed: int) -> np.ndarray:
+        """Return the array that the model takes, from stored features.
 
-    def check_footage(self, footage: Footage, networks: Functions) -> None:
-        """Raise BadInput where this condition cannot be extracted, or not with the aids that are named."""
+        Args:
+            stored: result of `stored_features` or `decode`.
+            seed: seed of what is drawn at random.
+        """
+        return stored
+
+    def check_source(self, video: SourceVideo, networks: Functions) -> None:
+        """Raise BadInput where this condition cannot be extracted, or not with these options."""
         if not self.extractable:
-            raise BadInput(f"{self.name} cannot be extracted from footage: hand in {self.accepts}")
-        self.need(networks)
-        for aid in footage.aids:
-            if aid not in self.aids:
-                raise BadInput(
-                    f"{self.name} takes no {aid!r} beside footage, only {', '.join(self.aids) or 'that'}"
-                )
+            raise BadInput(f"{self.name} cannot be extracted from a video: give {self.accepts}")
+        self.require_networks(networks)
+        for option in video.extract_options:
+            if option not in self.extract_options:
+                known = ", ".join(self.extract_options) or "none"
+                raise BadInput(f"{self.name} has no extraction option {option!r}; known are: {known}")
 
-    def lacks(self, networks: Functions) -> list[str]:
-        """The networks that `extract` calls and the model does not have."""
+    def missing_networks(self, networks: Functions) -> list[str]:
+        """Return the names of the networks that `extract` calls and that the model lacks."""
         return [network for network in self.networks if network not in networks]
 
-    def need(self, networks: Functions) -> None:
+    def require_networks(self, networks: Functions) -> None:
         """Raise BadInput where the model lacks a network that `extract` calls."""
-        if lacking := self.lacks(networks):
+        if missing := self.missing_networks(networks):
             raise BadInput(
-                f"{self.name} is extracted by a {lacking[0]} network, which this model does not have: "
-                f"hand in a finished {self.name} instead ({self.accepts})"
+                f"{self.name} is extracted by a {missing[0]} network, which this model does not have: "
+                f"give a finished {self.name} instead ({self.accepts})"
             )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VectorCondition(Condition):
-    """A token condition of one vector, which passes an MLP of the token encoder to become one token.
+    """Token condition of one vector, which an MLP of the token encoder maps to one token.
 
     Attributes:
-        width: of the vector.
+        embed_dim: size D of the vector.
     """
 
     stored_as: ClassVar[str] = "float32, exact"
 
-    width: int = 1024
+    embed_dim: int = 1024
 
     def null(self, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "D"]:
-        """Zeros, which still pass the MLP."""
-        return np.zeros(self.width, np.float32)
+        """Return zeros; these too pass through the MLP."""
+        return np.zeros(self.embed_dim, np.float32)
 
     def fields(self, shape: ClipShape) -> dict[str, Field]:
-        """The vector."""
-        return {self.name: Field("float32", (self.width,))}
+        """Return the field of the vector."""
+        return {self.name: Field("float32", (self.embed_dim,))}
 
-    def encode(self, material: Float32[np.ndarray, "D"]) -> dict[str, Any]:
-        """As it is."""
-        return {self.name: material}
+    def encode(self, stored: Float32[np.ndarray, "D"]) -> dict[str, Any]:
+        """Return the vector unchanged."""
+        return {self.name: stored}
 
     def decode(self, stored: Mapping[str, Any]) -> Float32[np.ndarray, "D"]:
-        """As it is."""
+        """Return the vector unchanged."""
         return stored[self.name]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MapCondition(Condition):
-    """A condition of maps `[F, H, W, channels]` (F = 1 for a still), float32.
+    """Condition of maps, float32 `[F, H, W, C]` with C = `channels`; F = 1 for a spatial condition.
 
     Attributes:
-        scale: size of a map, in units of the video's size (384 / 256 in the released model, but for motion).
+        scale: size of a map relative to the video (384 / 256 in the released model, except for motion).
 
     Class attributes:
-        limits: least and greatest value.
+        limits: minimum and maximum of the values.
     """
 
     limits: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
-    stored_as: ClassVar[str] = "float16, packed: an error below 1/2048 of each value"
+    stored_as: ClassVar[str] = "float16, compressed: an error below 1/2048 of each value"
 
     scale: float = 1.0
 
     def size(self, shape: ClipShape) -> tuple[int, int]:
-        """Height and width of a map for a clip of this shape."""
+        """Return height and width of a map for a clip of this shape."""
         return round(shape.height * self.scale), round(shape.width * self.scale)
 
     def count(self, shape: ClipShape) -> int:
-        """Number of maps for a clip of this shape."""
-        return 1 if self.kind == "still" else shape.frames
+        """Return the number of maps for a clip of this shape."""
+        return 1 if self.kind == "spatial" else shape.frames
 
     def fields(self, shape: ClipShape) -> dict[str, Field]:
-        """The maps."""
+        """Return the field of the maps."""
         return {self.name: Field("float16", (None, *self.size(shape), self.channels), compressed=True)}
 
-    def encode(self, material: Float32[np.ndarray, "F H W C"]) -> dict[str, Any]:
-        """In half precision.
+    def encode(self, stored: Float32[np.ndarray, "F H W C"]) -> dict[str, Any]:
+        """Encode the maps in half precision.
 
         Raises:
-            BadInput: values that are too large for that.
+            BadInput: values outside the range of float16.
         """
         largest = np.finfo(np.float16).max
-        if not (np.abs(material) <= largest).all():
+        if not (np.abs(stored) <= largest).all():
             raise BadInput(f"{self.name} must lie within {largest:g} of zero to be stored")
-        return {self.name: material.astype(np.float16)}
+        return {self.name: stored.astype(np.float16)}
 
     def decode(self, stored: Mapping[str, Any]) -> Float32[np.ndarray, "F H W C"]:
-        """In single precision again."""
+        """Return the maps in single precision."""
         return stored[self.name].astype(np.float32)
 
-    def checked(self, array: np.ndarray, shape: ClipShape, source: str) -> Float32[np.ndarray, "F H W C"]:
-        """The array as float32, if it has the shape that the model takes; BadInput otherwise."""
-        wanted = (self.count(shape), *self.size(shape), self.channels)
-        if array.shape != wanted or array.dtype.kind not in "fiub":
+    def validate(self, array: np.ndarray, shape: ClipShape, source: str) -> Float32[np.ndarray, "F H W C"]:
+        """Return an array as float32 after checking its shape and values.
+
+        Args:
+            array: the array.
+            shape: shape of the model's clips.
+            source: name of the source in error messages.
+
+        Raises:
+            BadInput: wrong type or shape, values that are not finite, or values outside `limits`.
+        """
+        target = (self.count(shape), *self.size(shape), self.channels)
+        if array.shape != target or array.dtype.kind not in "fiub":
             raise BadInput(
-                f"{source}: {self.name} must be numbers of shape {list(wanted)}, "
+                f"{source}: {self.name} must be numbers of shape {list(target)}, "
                 f"not {array.dtype} of shape {list(array.shape)}"
             )
         with np.errstate(over="ignore"):
             array = array.astype(np.float32)
         if not np.isfinite(array).all():
-            raise BadInput(f"{source}: {self.name} must be finite in float32, but holds NaN or infinity")
+            raise BadInput(f"{source}: {self.name} must be finite in float32, but contains NaN or infinity")
         (low, high), least, most = self.limits, array.min(), array.max()
-        if least < low - LIMIT_SLACK or most > high + LIMIT_SLACK:
+        if least < low - LIMIT_TOLERANCE or most > high + LIMIT_TOLERANCE:
             raise BadInput(
                 f"{source}: {self.name} must lie in [{low:g}, {high:g}], not [{least:g}, {most:g}]"
             )

@@ -1,16 +1,16 @@
-"""The catalogue: every condition there is, by name. Model, data, training, command line and evaluation go through it."""
+"""Catalogue of the conditions, by name, and their configuration."""
 
 import dataclasses
 import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from vcjax.conditions.base import Condition
+from vcjax.conditions.base import Condition, MapCondition, VectorCondition
 from vcjax.conditions.depth import Depth
 from vcjax.conditions.image import Image
-from vcjax.conditions.lines import SingleSketch, Sketch
 from vcjax.conditions.mask import Mask
 from vcjax.conditions.motion import Motion
+from vcjax.conditions.sketch import SingleSketch, Sketch
 from vcjax.conditions.style import Style
 from vcjax.conditions.text import Text
 from vcjax.errors import BadInput
@@ -20,47 +20,64 @@ CATALOGUE: dict[str, type[Condition]] = {
     family.name: family for family in (Text, Style, Image, SingleSketch, Motion, Depth, Mask, Sketch)
 }
 
+# Names of the map conditions, and of those with one map per clip (spatial) or one per frame (temporal).
+MAPS = tuple(name for name, family in CATALOGUE.items() if issubclass(family, MapCondition))
+SPATIAL = tuple(name for name in MAPS if CATALOGUE[name].kind == "spatial")
+TEMPORAL = tuple(name for name in MAPS if CATALOGUE[name].kind == "temporal")
 
-def from_settings(settings: Mapping[str, Any]) -> dict[str, Condition]:
-    """A model's conditions from its configuration, `{name: settings}`: in the catalogue's order, then custom ones by name.
 
-    A custom condition names its class as `"class": "package.module:Class"` beside its settings.
+def map_channels(conditions: Mapping[str, Condition | type[Condition]]) -> dict[str, int]:
+    """Return the channels of each map condition, by name."""
+    return {name: c.channels for name, c in conditions.items() if c.kind != "tokens"}
+
+
+def vector_dims(conditions: Mapping[str, Condition]) -> dict[str, int]:
+    """Return the embedding size of each vector condition, by name."""
+    return {name: c.embed_dim for name, c in conditions.items() if isinstance(c, VectorCondition)}
+
+
+def conditions_from_config(settings: Mapping[str, Any]) -> dict[str, Condition]:
+    """Return a model's conditions from its configuration: in the order of the catalogue, custom ones last.
+
+    Args:
+        settings: settings of each condition, by name. A custom condition names its class as
+            `"class": "package.module:Class"` beside its settings.
 
     Raises:
         BadInput: an unknown condition or setting, or a class that cannot be imported.
     """
     known = [name for name in CATALOGUE if name in settings]
-    custom = sorted(settings.keys() - set(known))  # files of configuration have an order of their own
-    return {name: _condition(name, settings[name]) for name in (*known, *custom)}
+    custom = sorted(settings.keys() - set(known))  # so that the order in the file has no effect
+    return {name: _from_settings(name, settings[name]) for name in (*known, *custom)}
 
 
-def to_settings(conditions: Mapping[str, Condition]) -> dict[str, dict[str, Any]]:
-    """The inverse of `from_settings`: every setting of each condition, as json takes them."""
+def conditions_to_config(conditions: Mapping[str, Condition]) -> dict[str, dict[str, Any]]:
+    """Return all settings of each condition, JSON-serialisable; the inverse of `conditions_from_config`."""
     return {name: _settings(condition) for name, condition in conditions.items()}
 
 
 def _settings(condition: Condition) -> dict[str, Any]:
     family = type(condition)
-    own = (
+    custom = (
         {}
         if CATALOGUE.get(condition.name) is family
         else {"class": f"{family.__module__}:{family.__qualname__}"}
     )
-    return own | dataclasses.asdict(condition)
+    return custom | dataclasses.asdict(condition)
 
 
-def _condition(name: str, fields: Any) -> Condition:
+def _from_settings(name: str, fields: Any) -> Condition:
     where = f"condition {name}"
     path = fields.get("class") if isinstance(fields, Mapping) else None
-    family = _imported(name, path) if path else CATALOGUE.get(name)
+    family = _import_class(name, path) if path else CATALOGUE.get(name)
     if family is None:
         raise BadInput(
-            f"unknown condition {name!r}: known are {', '.join(CATALOGUE)}, or name a class for it"
+            f"unknown condition {name!r}: known are {', '.join(CATALOGUE)}; a custom condition needs a class"
         )
     return typed(family, {k: v for k, v in fields.items() if k != "class"} if path else fields, where)
 
 
-def _imported(name: str, path: Any) -> type[Condition]:
+def _import_class(name: str, path: Any) -> type[Condition]:
     module, _, attribute = str(path).partition(":")
     try:
         family = getattr(importlib.import_module(module), attribute)

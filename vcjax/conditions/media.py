@@ -1,4 +1,4 @@
-"""How files, clips and arrays that a person hands in become the frames that a condition is made of."""
+"""Frames and arrays from files, clips and arrays that the user provides."""
 
 import pathlib
 import warnings
@@ -8,57 +8,58 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from vcjax.conditions.base import ClipShape, Footage
+from vcjax.conditions.base import ClipShape, SourceVideo
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.video.clip import Clip
 
 BLACK = (0, 0, 0)
 WHITE = (255, 255, 255)
+TIME_TOLERANCE = 1e-6  # in frames: a time that falls on a frame selects it, whatever the rounding
 
 
-def sampled(footage: Footage, shape: ClipShape) -> Clip:
-    """Footage at the model's rate and with exactly its number of frames, at the size that it comes in.
+def sample_source(video: SourceVideo, shape: ClipShape) -> Clip:
+    """Sample a source video at the model's frame rate and number of frames, in its own size.
 
-    A clip in memory of just that many frames is taken as it is. Footage shorter than the clip to be made is sampled
-    more densely (see `sampling_rate`), and the rate of the result says so; what is still missing then, of a picture
-    say, holds the last frame.
+    A clip in memory with exactly that number of frames is returned unchanged. A source shorter than the
+    model's clips is sampled at a higher rate (see `sampling_rate`), which is the rate of the result. If
+    frames are still missing, as for an image, the last frame is repeated.
 
     Raises:
         BadInput: the file cannot be read.
     """
-    return _sampled(footage.source, shape, WHITE)
+    return _sample(video.source, shape, WHITE)
 
 
-def _sampled(source: Any, shape: ClipShape, background: tuple[int, int, int]) -> Clip:
+def _sample(source: Any, shape: ClipShape, background: tuple[int, int, int]) -> Clip:
     if isinstance(source, Clip):
         if len(source) == shape.frames:
             return source
         rate = _rate(source.seconds if len(source) > 1 else None, shape)
-        # the slack keeps a time that falls on a frame on it, whatever the rounding
-        positions = np.floor(np.arange(shape.frames) * (source.fps / rate) + 1e-6).astype(int)
+        times = np.arange(shape.frames) * (source.fps / rate)
+        positions = np.floor(times + TIME_TOLERANCE).astype(int)
         frames = source.frames[positions[positions < len(source)]]
     else:
         from vcjax.video.read import probe, read
 
         rate = _rate(probe(source).seconds, shape)
         frames = read(source, fps=rate, count=shape.frames, background=background).frames
-    return Clip(hold_last(frames, shape.frames, name_of(source)), rate)
+    return Clip(repeat_last(frames, shape.frames, describe_source(source)), rate)
 
 
 def _rate(seconds: float | None, shape: ClipShape) -> float:
-    """The model's rate, or a denser one for footage that is too short for it; a picture has no length."""
-    from vcjax.video.motion import sampling_rate
+    """Return the sampling rate: the model's, or a higher one for a short source; images have no duration."""
+    from vcjax.video.timing import sampling_rate
 
-    if seconds is None or seconds * shape.fps >= shape.frames - 1e-6:
+    if seconds is None or seconds * shape.fps >= shape.frames - TIME_TOLERANCE:
         return shape.fps
     return sampling_rate(seconds, shape.frames, shape.fps)
 
 
-def hold_last(frames: np.ndarray, count: int, source: str) -> np.ndarray:
-    """Exactly `count` frames: cut, or the last one held. A single frame is a picture; more, but too few, warns."""
+def repeat_last(frames: np.ndarray, count: int, source: str) -> np.ndarray:
+    """Cut frames to `count`, or repeat the last one; warns where a video, not an image, is too short."""
     if 1 < len(frames) < count:
         warnings.warn(
-            f"{source} has {len(frames)} frames where the clip has {count}: the last one is held",
+            f"{source} has only {len(frames)} of the clip's {count} frames: the last one is repeated",
             VcjaxWarning,
             stacklevel=3,
         )
@@ -66,24 +67,31 @@ def hold_last(frames: np.ndarray, count: int, source: str) -> np.ndarray:
     return np.concatenate([frames[:count], np.repeat(frames[-1:], missing, axis=0)])
 
 
-def pictures(
+def load_frames(
     source: Any, shape: ClipShape, count: int, background: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "F H W 3"]:
-    """`count` frames of a file or a clip: a picture, or a video sampled as footage is."""
+    """Load the first frame of a file or a clip, or sample its frames as in `sample_source`.
+
+    Args:
+        source: an image or video file, or a clip.
+        shape: shape of the model's clips.
+        count: number of frames: 1 for the first frame, else `shape.frames`.
+        background: colour behind transparent pixels.
+    """
     if count == 1:
         if isinstance(source, Clip):
             return source.frames[:1]
         from vcjax.video.read import read
 
         return read(source, count=1, background=background).frames
-    return _sampled(source, shape, background).frames
+    return _sample(source, shape, background).frames
 
 
-def array_of(source: Any) -> np.ndarray | None:
-    """The array that is handed in, or lies in a .npy file; None for clips and other files.
+def load_array(source: Any) -> np.ndarray | None:
+    """Return an array or the content of a .npy file; None for clips and other files.
 
     Raises:
-        BadInput: a .npy file that does not hold an array, or something that is neither file, clip nor array.
+        BadInput: a .npy file without an array, or a source that is neither a file, a clip nor an array.
     """
     if isinstance(source, Clip):
         return None
@@ -98,21 +106,21 @@ def array_of(source: Any) -> np.ndarray | None:
     except OSError as error:
         raise BadInput(f"{source} cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError) as error:
-        raise BadInput(f"{source} does not hold an array of numbers as numpy.save writes it") from error
+        raise BadInput(f"{source} does not contain an array of numbers written by numpy.save") from error
     if not isinstance(array, np.ndarray):
-        raise BadInput(f"{source} holds several arrays; save the one that is meant with numpy.save")
+        raise BadInput(f"{source} contains several arrays; save one of them with numpy.save")
     return array
 
 
 def brightness(frames: np.ndarray, size: tuple[int, int]) -> Float32[np.ndarray, "F H W 1"]:
-    """Resize and crop frames; the mean of red, green and blue in [0, 1]."""
+    """Resize and crop frames, and return the mean of red, green and blue in [0, 1]."""
     from vcjax.video.resize import resize_crop
 
     return resize_crop(frames, *size, rule="map").astype(np.float32).mean(-1, keepdims=True) / 255
 
 
-def name_of(source: Any) -> str:
-    """How to call what a person handed in."""
+def describe_source(source: Any) -> str:
+    """Return the name of a source in messages."""
     if isinstance(source, Clip):
         return "the clip"
     return "the array" if hasattr(source, "__array__") else str(source)

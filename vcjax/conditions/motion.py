@@ -1,4 +1,4 @@
-"""The motion condition: motion vectors, of the codec or of any other source, in pixels a frame."""
+"""The motion condition: motion vectors of the video codec or of any other source, in pixels per frame."""
 
 import dataclasses
 from typing import Any, ClassVar, Literal
@@ -7,30 +7,31 @@ import numpy as np
 from jaxtyping import Float32
 
 from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
-from vcjax.conditions.media import array_of, name_of
-from vcjax.conditions.preview import arrows
-from vcjax.conditions.strokes import strokes_of
+from vcjax.conditions.media import describe_source, load_array
+from vcjax.conditions.preview import draw_arrows
+from vcjax.conditions.strokes import as_strokes
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Motion(MapCondition):
-    """Where each pixel came from since the last frame: x to the right, y down, zero in the first frame.
+    """Displacement of each pixel since the previous frame: x to the right, y down; zero in the first frame.
 
     Attributes:
-        form: `centre` is the released model's (vectors of the footage at its own size, at the centres of their
-            blocks, not rescaled); `blocks` fills each block, in pixels of the resized clip.
-        bit_rate: of the re-encoding, bits a second.
-        gop: frames from one intra frame to the next; 0 is the whole clip.
+        form: how the codec's block vectors become a map. `centre` is the released model's: vectors of the
+            source video in its own size, at the centres of their blocks, without rescaling. `blocks` fills
+            each block, in pixels of the resized clip.
+        bit_rate: bit rate of the re-encoding, bits per second.
+        gop: frames from one intra frame to the next; 0 is the length of the clip.
     """
 
     name: ClassVar[str] = "motion"
-    kind: ClassVar[Kind] = "sequence"
+    kind: ClassVar[Kind] = "temporal"
     channels: ClassVar[int] = 2
-    summary: ClassVar[str] = "how things and camera move"
+    summary: ClassVar[str] = "motion of objects and camera"
     accepts: ClassVar[str] = (
-        "strokes (.json, .svg), or an array (.npy) of pixels a frame, x to the right and y down"
+        "strokes (.json, .svg), or an array (.npy) in pixels per frame, x to the right and y down"
     )
     drawn_over: ClassVar[str] = "image"
 
@@ -39,19 +40,20 @@ class Motion(MapCondition):
     gop: int = 12
 
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 2"]:
-        """A finished motion field, or drawn strokes made into one."""
-        drawn = strokes_of(source)
-        array = array_of(source) if drawn is None else drawn.field(shape.frames, *self.size(shape))
+        """Read a finished motion field, or rasterise strokes."""
+        strokes = as_strokes(source)
+        array = load_array(source) if strokes is None else strokes.field(shape.frames, *self.size(shape))
         if array is None:
             raise BadInput(
-                f"{name_of(source)}: motion must be {self.accepts}; footage is extracted from, with vcjax.extract or --motion-from"
+                f"{describe_source(source)}: motion must be {self.accepts}; "
+                "to extract it from a video, use vcjax.extract or --motion-from"
             )
-        return self.checked(array, shape, name_of(source))
+        return self.validate(array, shape, describe_source(source))
 
     def extract(
-        self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **aids: Any
+        self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **extract_options: Any
     ) -> Float32[np.ndarray, "F H W 2"]:
-        """Motion vectors of the footage, re-encoded in memory as MPEG-4 Part 2."""
+        """Return motion vectors of the clip, re-encoded in memory as MPEG-4 Part 2."""
         from vcjax.video.motion import codec_motion, rasterise
         from vcjax.video.resize import resize_crop, resize_crop_field
 
@@ -62,5 +64,5 @@ class Motion(MapCondition):
         return resize_crop_field(field, *size) if self.form == "centre" else field
 
     def preview(self, array: np.ndarray, shape: ClipShape, over: np.ndarray | None = None) -> np.ndarray:
-        """Arrows over a picture `[1, H, W, 3]` of the clip's size, or over black."""
-        return arrows(array, shape, over)
+        """Return arrows over an image `[1, H, W, 3]` of the clip's size, or over black."""
+        return draw_arrows(array, shape, over)

@@ -1,4 +1,4 @@
-"""Maps of conditions as picture files of 8 bits, the form in which a prepared data set holds most of them."""
+"""Storage of condition maps as 8-bit image files, as most conditions of a prepared data set use it."""
 
 import dataclasses
 import io
@@ -11,83 +11,83 @@ from jaxtyping import Float, Float32, UInt8
 from vcjax.conditions.base import ClipShape, Field, MapCondition
 
 LEVELS = 255  # between black and white
-TABLES = 1000  # bytes of a picture file that are there whatever its size
-# From exact to poor: a clip's maps are stored in the first of these in which each is small enough.
-FORMS = [("PNG", {})] + [
+HEADER_BYTES = 1000  # allowance for the parts of a file that do not depend on its size
+# From lossless to coarse: all maps of a clip use the first encoding in which each of them is small enough.
+ENCODINGS = [("PNG", {})] + [
     ("JPEG", {"quality": quality, "optimize": True})
     for quality in (95, 92, 90, 87, 85, 80, 75, 70, 60, 50, 40, 30, 20, 10, 5)
 ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PictureCondition(MapCondition):
-    """A condition whose maps are stored as a picture file each: `limits` are its black and white.
+class ImageFileCondition(MapCondition):
+    """Map condition that is stored as one image file per map, with `limits` as black and white.
 
     Class attributes:
-        bits: of storage for each pixel, at most. All conditions of 16 frames at the released size, and latents, come
-            to less than 2 MB.
+        bits: maximum bits per pixel. With these values a record of the released size (16 frames, all
+            conditions, latents) takes less than 2 MB.
     """
 
     bits: ClassVar[float]
 
     def fields(self, shape: ClipShape) -> dict[str, Field]:
-        """One file a map."""
+        """Return the field of the files."""
         return {self.name: Field("bytes", (None,))}
 
-    def encode(self, material: Float32[np.ndarray, "F H W C"]) -> dict[str, Any]:
-        """Maps to files."""
-        return {self.name: picture_files(material, self.limits, self.bits)}
+    def encode(self, stored: Float32[np.ndarray, "F H W C"]) -> dict[str, Any]:
+        """Encode maps as image files."""
+        return {self.name: encode_images(stored, self.limits, self.bits)}
 
     def decode(self, stored: Mapping[str, Any]) -> Float32[np.ndarray, "F H W C"]:
-        """Files to maps."""
-        return maps_of(stored[self.name], self.limits)
+        """Decode image files to maps."""
+        return decode_images(stored[self.name], self.limits)
 
 
-def picture_files(
+def encode_images(
     maps: Float[np.ndarray, "F H W C"], limits: tuple[float, float], bits: float | int
 ) -> list[bytes]:
-    """Maps of one channel or three as picture files of 8 bits: all PNG, or all JPEG of one quality.
+    """Encode maps of one or three channels as 8-bit image files: all PNG, or all JPEG of one quality.
 
     Args:
         maps: the maps.
-        limits: least and greatest value, black and white; what lies outside is clipped.
-        bits: for each pixel, at most.
+        limits: values of black and white; values outside are clipped.
+        bits: maximum bits per pixel.
     """
     low, high = limits
-    spread = max(high - low, float(np.finfo(np.float32).tiny))
-    pictures = (np.clip((maps - low) / spread, 0, 1) * LEVELS).round().astype(np.uint8)
-    most = TABLES + bits * maps.shape[1] * maps.shape[2] / 8
+    span = max(high - low, float(np.finfo(np.float32).tiny))
+    images = (np.clip((maps - low) / span, 0, 1) * LEVELS).round().astype(np.uint8)
+    max_bytes = HEADER_BYTES + bits * maps.shape[1] * maps.shape[2] / 8
     files: list[bytes] = []
-    for form in FORMS:
+    for encoding in ENCODINGS:
         files = []
-        for picture in pictures:
-            files.append(_file(picture, *form))
-            if len(files[-1]) > most and form is not FORMS[-1]:
+        for image in images:
+            files.append(_encode_image(image, *encoding))
+            if len(files[-1]) > max_bytes and encoding is not ENCODINGS[-1]:
                 break
         else:
             break
     return files
 
 
-def maps_of(
+def decode_images(
     files: Sequence[bytes] | np.ndarray, limits: tuple[float, float]
 ) -> Float32[np.ndarray, "F H W C"]:
-    """The maps that `picture_files` made files of."""
+    """Decode the files of `encode_images` to maps."""
     low, high = limits
-    levels = np.stack([_picture(file) for file in files])
+    levels = np.stack([_decode_image(file) for file in files])
     return levels * np.float32((high - low) / LEVELS) + np.float32(low)
 
 
-def _file(picture: UInt8[np.ndarray, "H W C"], form: str, options: Mapping[str, Any]) -> bytes:
+def _encode_image(image: UInt8[np.ndarray, "H W C"], file_format: str, options: Mapping[str, Any]) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
-    pixels = picture[..., 0] if picture.shape[-1] == 1 else picture
-    Image.fromarray(pixels).save(file, form, **options)
+    pixels = image[..., 0] if image.shape[-1] == 1 else image
+    Image.fromarray(pixels).save(file, file_format, **options)
     return file.getvalue()
 
 
-def _picture(file: bytes) -> UInt8[np.ndarray, "H W C"]:
+def _decode_image(file: bytes) -> UInt8[np.ndarray, "H W C"]:
     from PIL import Image
 
     pixels = np.asarray(Image.open(io.BytesIO(file)))

@@ -1,6 +1,6 @@
-"""Motion that a person draws: strokes along which regions move, over a camera that pans and zooms.
+"""Motion drawn by hand: strokes along which regions move, in front of a camera that pans and zooms.
 
-A description is a table, in a json file or in Python:
+A description is a JSON file or a dictionary:
 
 ```json
 {
@@ -13,9 +13,9 @@ A description is a table, in a json file or in Python:
 }
 ```
 
-`size` is the width and height of the picture that it is drawn on; everything else is in its pixels, x to the right, y
-down, (0, 0) its top left corner. For a clip of another size the description is treated as a picture is: scaled until
-it covers the clip, the middle kept. An svg file is taken for its paths (see `vcjax.conditions.svg`).
+`size` is the width and height of the drawing; everything else is in its pixels, x to the right, y down, (0,
+0) its top left corner. For a clip of another size the description is scaled like an image: it covers the
+clip, and is cropped at the centre. Of an SVG file the paths are used (see `vcjax.conditions.svg`).
 """
 
 import dataclasses
@@ -29,26 +29,26 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from vcjax.conditions.base import FilePath
-from vcjax.conditions.svg import svg_description
+from vcjax.conditions.svg import parse_svg
 from vcjax.errors import BadInput
 from vcjax.settings import typed
 
 Number = float | int
-Point = tuple[Number, ...]  # two of them: x, y
+Point = tuple[Number, ...]  # x, y
 
-USUAL_WIDTH = 0.25  # of a stroke that does not say how wide it is, in shorter sides of the description
+DEFAULT_WIDTH = 0.25  # of a stroke, relative to the shorter side of the drawing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stroke:
-    """A region that moves along a line as seen in the frame, whatever the camera does; it neither turns nor grows.
+    """A region that is translated along a line in frame coordinates, independent of the camera.
 
     Attributes:
-        points: the line, at least two.
-        times: when each point is reached, increasing, 0 in the first frame and 1 in the last; the region rests before
-            and after. Without it the line takes the whole clip, at constant speed.
-        width: diameter of the disc around the line's point that moves; a quarter of the shorter side without it.
-        region: polygon that moves instead of a disc, where it lies in the first frame.
+        points: points of the line, at least two.
+        times: time of each point, increasing, from 0 (first frame) to 1 (last frame); the region rests before
+            the first and after the last. None moves along the line at constant speed during the clip.
+        width: diameter of the disc that moves; a quarter of the drawing's shorter side where None.
+        region: polygon that moves instead of a disc, at its position in the first frame.
     """
 
     points: tuple[Point, ...]
@@ -72,24 +72,26 @@ class Stroke:
             times = np.array(self.times)
             if not (np.all(times >= 0) and np.all(times <= 1) and np.all(np.diff(times) > 0)):
                 raise BadInput(
-                    f"times of a stroke must increase, from 0 at the earliest to 1 at the latest, not {list(self.times)}"
+                    "times of a stroke must increase, from 0 at the earliest to 1 at the latest, "
+                    f"not {list(self.times)}"
                 )
 
-    def at(self, time: Float[np.ndarray, "F"]) -> Float[np.ndarray, "F 2"]:
-        """Where the line is at shares of the clip, in the description's pixels."""
+    def position(self, time: Float[np.ndarray, "F"]) -> Float[np.ndarray, "F 2"]:
+        """Return the position on the line at times from 0 to 1, in pixels of the drawing."""
         points = np.array(self.points, float)
         steps = np.linalg.norm(np.diff(points, axis=0), axis=-1)
-        times = self.times or np.cumsum([0, *steps]) / (steps.sum() or 1)  # a line without length rests
+        times = self.times or np.cumsum([0, *steps]) / (steps.sum() or 1)  # a line of length 0 does not move
         return np.stack([np.interp(time, times, points[:, axis]) for axis in range(2)], -1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Camera:
-    """What the camera does from the first frame to the last, at a constant rate.
+    """Camera motion from the first frame to the last, at a constant rate.
 
     Attributes:
-        pan: its way over what it sees, in pixels of the first frame; to the right lets things pass to the left.
-        zoom: magnification of the last frame over the first, about the frame's centre.
+        pan: translation of the camera, in pixels of the first frame; a pan to the right moves the scene to
+            the left.
+        zoom: magnification of the last frame relative to the first, about the centre of the frame.
     """
 
     pan: Point = (0.0, 0.0)
@@ -103,17 +105,17 @@ class Camera:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Strokes:
-    """A drawn motion: strokes, of which later ones lie over earlier ones, over what the camera does to all the rest.
+    """Motion of strokes and camera; later strokes cover earlier ones, and the rest moves with the camera.
 
     ```python
-    drawn = vcjax.strokes("strokes.json")
-    drawn.field(16, 64, 64)     # [16, 64, 64, 2], pixels a frame
+    strokes = vcjax.strokes("strokes.json")
+    strokes.field(16, 64, 64)     # [16, 64, 64, 2], pixels per frame
     ```
 
     Attributes:
-        size: width and height of the picture that they are drawn on.
-        strokes: see `Stroke`.
-        camera: see `Camera`.
+        size: width and height of the drawing.
+        strokes: strokes, from back to front.
+        camera: camera motion.
     """
 
     size: tuple[Number, ...]
@@ -125,16 +127,21 @@ class Strokes:
             raise BadInput(f"size of strokes must be a width and a height above 0, not {list(self.size)}")
 
     def tracks(self, frames: int, height: int, width: int) -> Float[np.ndarray, "S F 2"]:
-        """Where each stroke is in each frame of a clip: (x, y) in pixels, (0, 0) the centre of the top left one."""
+        """Return the position (x, y) of each stroke in each frame of a clip.
+
+        Pixel coordinates; (0, 0) is the centre of the top left pixel.
+        """
         time = np.linspace(0, 1, frames)
-        tracks = [self._placed(stroke.at(time), height, width) for stroke in self.strokes]
+        tracks = [self._to_clip(stroke.position(time), height, width) for stroke in self.strokes]
         return np.reshape(tracks, (len(self.strokes), frames, 2))
 
     def field(self, frames: int, height: int, width: int) -> Float32[np.ndarray, "F H W 2"]:
-        """Where what is seen at each pixel is, minus where it was one frame before; zero in the first frame.
+        """Return the displacement of each pixel since the previous frame; zero in the first frame.
 
         Args:
-            frames, height, width: of the clip; the unit is its pixels, x right and y down.
+            frames: number of frames of the clip.
+            height: height of the clip in pixels.
+            width: width of the clip in pixels.
         """
         rows, columns = np.mgrid[:height, :width]
         pixels = np.stack([columns, rows], -1).astype(float)
@@ -143,58 +150,61 @@ class Strokes:
         for now in range(1, frames):
             field[now] = self._camera_field(now, frames, pixels)
             for stroke, track in zip(self.strokes, tracks, strict=True):
-                at_first = pixels - (track[now] - track[0])
-                field[now, self._holds(stroke, track[0], at_first)] = track[now] - track[now - 1]
+                in_first_frame = pixels - (track[now] - track[0])
+                field[now, self._contains(stroke, track[0], in_first_frame)] = track[now] - track[now - 1]
         return field
 
     def _camera_field(
         self, now: int, frames: int, pixels: Float[np.ndarray, "H W 2"]
     ) -> Float[np.ndarray, "H W 2"]:
-        """A point q of the first frame, from the centre, is seen at p = z (q - c), z the zoom and c the pan so far."""
+        """Return the motion of the scene in frame `now`.
+
+        A point q of the first frame, relative to the centre, is seen at p = z (q - c), with zoom z and pan c.
+        """
         height, width, _ = pixels.shape
         zoom_before, zoom = self.camera.zoom ** (np.array([now - 1, now]) / (frames - 1))
         pan = np.array(self.camera.pan) * self._scale(height, width) / (frames - 1)
-        return (pixels - _middle(height, width)) * (1 - zoom_before / zoom) - zoom_before * pan
+        return (pixels - _centre(height, width)) * (1 - zoom_before / zoom) - zoom_before * pan
 
-    def _holds(
+    def _contains(
         self, stroke: Stroke, start: Float[np.ndarray, "2"], pixels: Float[np.ndarray, "H W 2"]
     ) -> Bool[np.ndarray, "H W"]:
-        """Which pixels of the first frame move with a stroke that begins at `start`."""
+        """Return which positions in the first frame belong to a stroke that begins at `start`."""
         height, width, _ = pixels.shape
         if stroke.region is not None:
-            return _inside(self._placed(np.array(stroke.region, float), height, width), pixels)
-        diameter = (stroke.width or USUAL_WIDTH * min(self.size)) * self._scale(height, width)
+            return _inside(self._to_clip(np.array(stroke.region, float), height, width), pixels)
+        diameter = (stroke.width or DEFAULT_WIDTH * min(self.size)) * self._scale(height, width)
         return np.linalg.norm(pixels - start, axis=-1) <= diameter / 2
 
     def _scale(self, height: int, width: int) -> float:
         return max(width / self.size[0], height / self.size[1])
 
-    def _placed(self, points: Float[np.ndarray, "n 2"], height: int, width: int) -> Float[np.ndarray, "n 2"]:
-        """Points of the description in pixels of a clip, counted from the centre of its top left one."""
-        return (points - np.array(self.size) / 2) * self._scale(height, width) + _middle(height, width)
+    def _to_clip(self, points: Float[np.ndarray, "n 2"], height: int, width: int) -> Float[np.ndarray, "n 2"]:
+        """Convert points of the drawing to pixels of a clip, relative to the centre of its top left pixel."""
+        return (points - np.array(self.size) / 2) * self._scale(height, width) + _centre(height, width)
 
 
 def strokes(source: FilePath | Mapping[str, Any]) -> Strokes:
-    """Drawn motion, to be handed in as the motion condition, from a .json or .svg file or a table like the json's.
+    """Read strokes for the motion condition from a .json or .svg file, or from a dictionary.
 
     ```python
     composer(image="first.png", motion=vcjax.strokes("strokes.json"))
     vcjax.strokes({"size": [64, 64], "strokes": [{"points": [[12, 40], [50, 40]]}]})
     ```
 
-    The format is at the head of this module.
+    The format is described in the docstring of this module.
 
     Raises:
-        BadInput: the file cannot be read, or the description holds something that cannot be.
+        BadInput: the file cannot be read, or the description is not valid.
     """
     if isinstance(source, Mapping):
         return typed(Strokes, source, "strokes")
-    reader = READERS.get(pathlib.Path(source).suffix.lower())
-    if reader is None:
-        raise BadInput(f"{source}: strokes must be a file of kind {' or '.join(READERS)}")
+    parse = PARSERS.get(pathlib.Path(source).suffix.lower())
+    if parse is None:
+        raise BadInput(f"{source}: strokes must be a file of kind {' or '.join(PARSERS)}")
     try:
         text = pathlib.Path(source).read_text(encoding="utf-8")
-        return typed(Strokes, reader(text), "the description")
+        return typed(Strokes, parse(text), "the description")
     except OSError as error:
         raise BadInput(f"{source} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -203,23 +213,23 @@ def strokes(source: FilePath | Mapping[str, Any]) -> Strokes:
         raise BadInput(f"{source}: {error}") from error
 
 
-def strokes_of(source: Any) -> Strokes | None:
-    """The strokes that are handed in, or lie in a file whose suffix says so; None for anything else."""
+def as_strokes(source: Any) -> Strokes | None:
+    """Return strokes, or those of a .json or .svg file; None for any other source."""
     if isinstance(source, Strokes):
         return source
-    if isinstance(source, str | PathLike) and pathlib.Path(source).suffix.lower() in READERS:
+    if isinstance(source, str | PathLike) and pathlib.Path(source).suffix.lower() in PARSERS:
         return strokes(source)
     return None
 
 
-def _json_description(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
-        return json.loads(text, parse_int=float)  # so that no number is too long for a float
+        return json.loads(text, parse_int=float)  # integers too large for a float become infinite
     except (json.JSONDecodeError, RecursionError) as error:
         raise BadInput(f"strokes must be valid json, but: {error}") from error
 
 
-READERS = {".json": _json_description, ".svg": svg_description}
+PARSERS = {".json": _parse_json, ".svg": parse_svg}
 
 
 def _check_points(what: str, points: tuple[Point, ...], at_least: int = 1) -> None:
@@ -230,13 +240,13 @@ def _check_points(what: str, points: tuple[Point, ...], at_least: int = 1) -> No
             raise BadInput(f"{what} must be finite numbers x, y, not {list(point)}")
 
 
-def _middle(height: int, width: int) -> Float[np.ndarray, "2"]:
-    """The centre of a frame, counted from the centre of its top left pixel."""
+def _centre(height: int, width: int) -> Float[np.ndarray, "2"]:
+    """Return the centre of a frame, relative to the centre of its top left pixel."""
     return (np.array([width, height]) - 1) / 2
 
 
 def _inside(polygon: Float[np.ndarray, "n 2"], pixels: Float[np.ndarray, "H W 2"]) -> Bool[np.ndarray, "H W"]:
-    """Which pixels lie in a polygon: those from which a ray to the right crosses its border an odd number of times."""
+    """Return which pixels lie in a polygon: a ray to the right crosses its border an odd number of times."""
     x, y = np.moveaxis(pixels, -1, 0)
     inside = np.zeros(x.shape, bool)
     for (ax, ay), (bx, by) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):

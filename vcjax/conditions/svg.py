@@ -1,7 +1,7 @@
-"""Paths of an svg file as strokes: any drawing program makes them. Straight lines and Bezier curves are understood.
+"""Strokes from the paths of an SVG file: straight lines and Bezier curves.
 
-Each path (each part of it that begins with a move) is one stroke, run through at constant speed, as wide as its
-`stroke-width` says. The drawing's `viewBox`, or its width and height, is the size. Regions, times and camera need json.
+Each subpath is one stroke, traversed at constant speed, with the path's `stroke-width`. The size is the
+drawing's `viewBox`, or its width and height. Regions, times and camera need JSON.
 """
 
 import math
@@ -15,35 +15,35 @@ import numpy as np
 from vcjax.errors import BadInput
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_COMMAND = "[A-DF-Za-df-z]"  # e belongs to numbers
-_NUMBERS_OF = {"M": 2, "L": 2, "H": 1, "V": 1, "Q": 4, "C": 6, "Z": 0}  # that a command takes
-_CURVES = {"L": 1, "Q": 16, "C": 16}  # line segments that stand for each
-_NOT_DRAWN = ("defs", "symbol", "clipPath", "mask", "marker", "pattern")  # nor is what lies in these
+_COMMAND = "[A-DF-Za-df-z]"  # without e, which occurs in numbers
+_ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "Q": 4, "C": 6, "Z": 0}  # numbers per command
+_SEGMENTS = {"L": 1, "Q": 16, "C": 16}  # line segments that approximate each curve
+_NOT_DRAWN = ("defs", "symbol", "clipPath", "mask", "marker", "pattern")  # with all their content
 
 
-def svg_description(text: str) -> dict[str, Any]:
-    """An svg file's text as the description of `vcjax.conditions.strokes`.
+def parse_svg(text: str) -> dict[str, Any]:
+    """Convert the text of an SVG file to a description of `vcjax.conditions.strokes`.
 
     Raises:
-        BadInput: it is no svg, has no path or no size, or uses a command or transform that is not understood.
+        BadInput: not SVG, no path or size, or a command or transform that is not supported.
     """
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise BadInput(f"the drawing must be valid svg, but: {error}") from error
-    left, top, width, height = _view(root)
+    left, top, width, height = _view_box(root)
     strokes = []
     for data, stroke_width in _paths(root):
-        for line in _lines(data):
+        for line in _polylines(data):
             points = [[x - left, y - top] for x, y in line]
             strokes.append({"points": points, "width": stroke_width})
     if not strokes:
-        raise BadInput("the drawing must hold at least one path, but there is none")
+        raise BadInput("the drawing must have at least one path")
     return {"size": [width, height], "strokes": strokes}
 
 
-def _view(root: ElementTree.Element) -> list[float]:
-    """Left, top, width and height of the drawing."""
+def _view_box(root: ElementTree.Element) -> list[float]:
+    """Return left, top, width and height of the drawing."""
     box = root.get("viewBox") or f"0 0 {root.get('width', '')} {root.get('height', '')}"
     sides = box.replace(",", " ").split()
     if len(sides) != 4:
@@ -59,10 +59,10 @@ def _length(text: str) -> float:
 
 
 def _paths(root: ElementTree.Element) -> Iterator[tuple[str, float | None]]:
-    """The data and width of each path that is seen; a width holds for all that lies within, unless it has its own."""
-    waiting: list[tuple[ElementTree.Element, float | None]] = [(root, None)]
-    while waiting:
-        element, width = waiting.pop()
+    """Yield data and width of each visible path; an element inherits the width of its parent."""
+    stack: list[tuple[ElementTree.Element, float | None]] = [(root, None)]
+    while stack:
+        element, width = stack.pop()
         kind = element.tag.rpartition("}")[2]
         if kind in _NOT_DRAWN:
             continue
@@ -71,15 +71,15 @@ def _paths(root: ElementTree.Element) -> Iterator[tuple[str, float | None]]:
                 f"the drawing's {kind} must have no transform: apply it to the points before saving"
             )
         styled = re.search(r"stroke-width\s*:([^;]+)", element.get("style", ""))
-        own = styled[1] if styled else element.get("stroke-width")
-        width = width if own is None else _length(own)
+        given = styled[1] if styled else element.get("stroke-width")
+        width = width if given is None else _length(given)
         if kind == "path":
             yield element.get("d", ""), width
-        waiting += [(child, width) for child in reversed(element)]
+        stack += [(child, width) for child in reversed(element)]
 
 
-def _lines(data: str) -> list[list[np.ndarray]]:
-    """The polylines of a path: one for each move, curves cut into straight pieces."""
+def _polylines(data: str) -> list[list[np.ndarray]]:
+    """Return the polylines of a path, one per subpath, with curves approximated by line segments."""
     lines: list[list[np.ndarray]] = []
     here = np.zeros(2)
     for command, numbers in _commands(data):
@@ -98,36 +98,36 @@ def _lines(data: str) -> list[list[np.ndarray]]:
             kind, controls = "L", [np.array([here[0], origin[1] + numbers[0]])]
         else:
             controls = [origin + pair for pair in np.reshape(numbers, (-1, 2))]
-        lines[-1] += _bezier([here, *controls], _CURVES[kind])
+        lines[-1] += _bezier([here, *controls], _SEGMENTS[kind])
         here = controls[-1]
     return lines
 
 
-def _bezier(controls: list[np.ndarray], pieces: int) -> list[np.ndarray]:
-    """The ends of so many pieces of a Bezier curve, of equal parameter, by Bernstein's polynomials."""
+def _bezier(controls: list[np.ndarray], segments: int) -> list[np.ndarray]:
+    """Return the ends of line segments of a Bezier curve, equally spaced in its parameter."""
     degree = len(controls) - 1
-    t = np.arange(1, pieces + 1)[:, None] / pieces
+    t = np.arange(1, segments + 1)[:, None] / segments
     terms = (math.comb(degree, k) * t**k * (1 - t) ** (degree - k) * c for k, c in enumerate(controls))
-    return list(sum(terms, np.zeros((pieces, 2))))
+    return list(sum(terms, np.zeros((segments, 2))))
 
 
 def _commands(data: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Each command of a path with its numbers. One that is followed by several sets of them is repeated."""
+    """Yield each command of a path with its numbers; a command with several sets of numbers is repeated."""
     if re.sub(rf"{_NUMBER}|{_COMMAND}|[\s,]", "", data):
-        raise BadInput(f"a path must hold commands and numbers only, not {data[:20]!r}")
+        raise BadInput(f"a path must consist of commands and numbers only, not {data[:20]!r}")
     pieces = re.split(f"({_COMMAND})", data)
     if pieces[0].strip():
         raise BadInput(f"a path must begin with M, not {data[:20]!r}")
     for command, text in zip(pieces[1::2], pieces[2::2], strict=True):
         numbers = [float(number) for number in re.findall(_NUMBER, text)]
-        count = _NUMBERS_OF.get(command.upper())
+        count = _ARGUMENTS.get(command.upper())
         if count is None:
             raise BadInput(
-                f"a path must be made of {' '.join(_NUMBERS_OF)}, not {command}: turn it into Bezier curves"
+                f"a path must consist of {' '.join(_ARGUMENTS)}, not {command}: convert it to Bezier curves"
             )
         sets = max(len(numbers) // count, 1) if count else 1
         if len(numbers) != sets * count:
-            raise BadInput(f"{command} of a path takes {count} numbers at a time, not {len(numbers)} in all")
-        for one in np.reshape(numbers, (sets, count)):
-            yield command, one
+            raise BadInput(f"{command} of a path takes {count} numbers at a time, not {len(numbers)}")
+        for arguments in np.reshape(numbers, (sets, count)):
+            yield command, arguments
             command = {"M": "L", "m": "l"}.get(command, command)

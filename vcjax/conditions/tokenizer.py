@@ -1,4 +1,4 @@
-"""CLIP's byte-pair tokenizer with OpenCLIP's cleaning and padding, from a local `tokenizer.json`."""
+"""CLIP's byte-pair tokenizer with OpenCLIP's text cleaning and padding, from a local `tokenizer.json`."""
 
 import gzip
 import html
@@ -17,26 +17,27 @@ from vcjax.errors import BadInput
 START, END = "<start_of_text>", "<end_of_text>"
 PADDING = 0
 END_OF_WORD = "</w>"
-MERGES = 49_408 - 2 * 256 - 2  # of CLIP's vocabulary
-# Contractions, words, single digits, and runs of anything else; whitespace only separates. Letter case is ignored, as
-# the original does: that is heard only where lowering a text leaves a letter such as the long s.
-PIECES = rf"(?i){START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+"
+NUM_MERGES = 49_408 - 2 * 256 - 2  # of CLIP's vocabulary
+# Contractions, words, single digits, and runs of other characters except whitespace. The pattern ignores
+# case, as the original does; this matters only for letters such as the long s, which lower-casing leaves
+# unchanged.
+PATTERN = rf"(?i){START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+"
 
 
 class Tokenizer:
-    """Text to token ids: start, pieces, end, then zeros up to the length; a text that is too long ends with end.
+    """Map text to token ids: start, tokens, end, padded with zeros; long texts are cut before the end token.
 
     ```python
     ids = Tokenizer(folder / "tokenizer.json", length=77, vocabulary=49_408)("a red circle")      # int32 [77]
     ```
 
     Args:
-        path: the file.
-        length: number of ids.
-        vocabulary: number of ids that the text tower knows.
+        path: path of `tokenizer.json`.
+        length: number of ids, padding included.
+        vocabulary: size of the text tower's vocabulary.
 
     Raises:
-        BadInput: the file is missing, is not a tokenizer of CLIP's kind, or has more tokens than the tower knows.
+        BadInput: the file is missing, is not a CLIP tokenizer, or has more tokens than `vocabulary`.
     """
 
     def __init__(self, path: Path, length: int, vocabulary: int):
@@ -47,9 +48,7 @@ class Tokenizer:
         try:
             self._pieces = FastTokenizer.from_file(str(path))
         except Exception as error:
-            if (
-                type(error) is not Exception
-            ):  # which is what the library raises for damage, and for nothing else
+            if type(error) is not Exception:  # the library raises exactly this type for a damaged file
                 raise
             raise BadInput(f"{path} is not a tokenizer file: {error}") from error
         self._special: dict[str, Any] = {token: self._pieces.token_to_id(token) for token in (START, END)}
@@ -57,20 +56,20 @@ class Tokenizer:
             raise BadInput(f"{path} is not a tokenizer of CLIP's kind: it lacks pieces, {START} or {END}")
         if self._pieces.get_vocab_size() > vocabulary:
             raise BadInput(
-                f"{path} has {self._pieces.get_vocab_size()} tokens, but the text tower knows {vocabulary}"
+                f"{path} has {self._pieces.get_vocab_size()} tokens, but the text tower has {vocabulary}"
             )
         self._length = length
         self._start, self._end = self._special.values()
 
     def __call__(self, text: str) -> Int32[np.ndarray, "T"]:
-        """Ids of one text."""
+        """Tokenize one text."""
         ids = [self._start, *self._ids(clean(text)), self._end]
         if len(ids) > self._length:
             ids = [*ids[: self._length - 1], self._end]
         return np.asarray(ids + [PADDING] * (self._length - len(ids)), np.int32)
 
     def _ids(self, text: str) -> Iterator[int]:
-        """Ids of a cleaned text. A special token counts only where it is a piece of its own, not behind punctuation."""
+        """Yield the ids of a cleaned text; special tokens are recognised only as separate pieces."""
         for piece, _ in self._pieces.pre_tokenizer.pre_tokenize_str(text):
             if piece in self._special:
                 yield self._special[piece]
@@ -79,9 +78,9 @@ class Tokenizer:
 
 
 def clean(text: str) -> str:
-    """OpenCLIP's cleaning: repair mangled Unicode, unescape HTML twice, fold whitespace, lower case.
+    """Clean text as OpenCLIP does: repair Unicode, unescape HTML twice, collapse whitespace, lower-case.
 
-    Of printable ASCII without an ampersand there is nothing to repair: captions of the sprite world need no ftfy.
+    Printable ASCII without an ampersand needs no repair, so captions of the sprite world do not need ftfy.
     """
     if not (text.isascii() and text.isprintable() and "&" not in text):
         import ftfy
@@ -91,10 +90,10 @@ def clean(text: str) -> str:
 
 
 def byte_pair_tokenizer(merges: Iterable[tuple[str, str]]) -> str:
-    """The content of a `tokenizer.json` for a list of merges, with CLIP's order of ids.
+    """Return the content of `tokenizer.json` for a list of merges, with CLIP's order of ids.
 
-    Ids are the 256 bytes, the 256 bytes at the end of a word, one piece a merge, start and end: 49,408 in all with
-    CLIP's own merges.
+    The ids are the 256 bytes, the 256 bytes at the end of a word, one token per merge, start and end: 49,408
+    in total with CLIP's own merges.
     """
     from tokenizers import AddedToken, Regex
     from tokenizers import Tokenizer as FastTokenizer
@@ -102,10 +101,10 @@ def byte_pair_tokenizer(merges: Iterable[tuple[str, str]]) -> str:
     from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 
     merges = list(merges)
-    letters = byte_letters()
+    characters = byte_characters()
     pieces = [
-        *letters,
-        *(letter + END_OF_WORD for letter in letters),
+        *characters,
+        *(character + END_OF_WORD for character in characters),
         *(a + b for a, b in merges),
         START,
         END,
@@ -119,7 +118,7 @@ def byte_pair_tokenizer(merges: Iterable[tuple[str, str]]) -> str:
             fuse_unk=False,
         )
     )
-    split = Split(Regex(PIECES), behavior="removed", invert=True)
+    split = Split(Regex(PATTERN), behavior="removed", invert=True)
     tokenizer.pre_tokenizer = Sequence([split, ByteLevel(add_prefix_space=False, use_regex=False)])
     tokenizer.add_special_tokens(
         [AddedToken(token, special=True, normalized=False) for token in (START, END)]
@@ -127,53 +126,52 @@ def byte_pair_tokenizer(merges: Iterable[tuple[str, str]]) -> str:
     return tokenizer.to_str(pretty=False)
 
 
-def merges_of_file(path: Path) -> list[tuple[str, str]]:
-    """CLIP's merges from its vocabulary file, `bpe_simple_vocab_16e6.txt.gz` (or the same unpacked).
+def read_merges(path: Path) -> list[tuple[str, str]]:
+    """Read CLIP's merges from its vocabulary file, `bpe_simple_vocab_16e6.txt.gz` or its uncompressed form.
 
-    The file holds more merges than CLIP's 49,408 ids have room for: the first line is a heading, and of the others
-    as many are used as are left beside the bytes and the two special tokens.
+    The first line is a heading. Of the others the first `NUM_MERGES` are used: with the bytes and the two
+    special tokens they make up the 49,408 ids.
 
     Raises:
-        BadInput: the file is missing, damaged or another.
+        BadInput: the file is missing, damaged or another one.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8") as file:
-            lines = [line.rstrip("\n") for line in itertools.islice(file, 1, MERGES + 1)]
+            lines = [line.rstrip("\n") for line in itertools.islice(file, 1, NUM_MERGES + 1)]
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read as CLIP's vocabulary: {error}") from error
     merges = [
         (first, second) for first, separator, second in (line.partition(" ") for line in lines) if separator
     ]
-    if len(merges) != MERGES:
+    if len(merges) != NUM_MERGES:
         raise BadInput(f"{path} is not CLIP's vocabulary: give bpe_simple_vocab_16e6.txt.gz of OpenAI's CLIP")
     return merges
 
 
-def byte_letters() -> list[str]:
-    """A printable letter for each byte, in the order of CLIP's ids: printable bytes first, then the others."""
+def byte_characters() -> list[str]:
+    """Return a printable character for each byte, in the order of CLIP's ids: printable bytes first."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
     others = 256 - len(printable)
     return [chr(b) for b in printable] + [chr(256 + i) for i in range(others)]
 
 
-def merges_of(words: Iterable[str]) -> list[tuple[str, str]]:
-    """Merges that make each ASCII word one token: the tokenizer of a small vocabulary.
+def word_merges(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Return merges that make each ASCII word one token, for a small vocabulary.
 
-    A later merge never undoes an earlier one, so each word is first merged as far as those before it already do; what
-    is left is joined from the left.
+    The merges of earlier words are applied to a word first; what is left is merged from the left.
     """
     ranks: dict[tuple[str, str], int] = {}
     for word in words:
-        pieces = _merged([*word[:-1], word[-1] + END_OF_WORD], ranks)
+        pieces = _apply_merges([*word[:-1], word[-1] + END_OF_WORD], ranks)
         while len(pieces) > 1:
             ranks[(pieces[0], pieces[1])] = len(ranks)
             pieces = [pieces[0] + pieces[1], *pieces[2:]]
     return list(ranks)
 
 
-def _merged(pieces: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
-    """Byte-pair encoding of one word: the earliest merge that applies, again and again."""
+def _apply_merges(pieces: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """Apply byte-pair merges to one word: repeatedly the earliest merge that occurs."""
     while pairs := [pair for pair in pairwise(pieces) if pair in ranks]:
         best = min(pairs, key=ranks.__getitem__)
         out, i = [], 0

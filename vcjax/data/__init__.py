@@ -1,1 +1,1 @@
-"""Data sets: where clips with captions and conditions come from."""
+"""Data sets: preparation from videos, records, the loader, and the sprite world."""

@@ -1,7 +1,7 @@
-"""Apache Beam: pieces of work handed to the cores of this machine, or to Flink, Spark or Dataflow.
+"""Apache Beam pipelines on the cores of this machine, or on Flink, Spark or Dataflow.
 
-Beam's own local runner may fetch a program from the network first; the one that is taken here by default needs nothing
-but the package, and its workers are threads, which share one copy of the networks.
+Beam's default local runner may download a program first. The default here, FnApiRunner, needs only the
+package, and its workers are threads, which share one copy of the networks.
 """
 
 import logging
@@ -13,65 +13,67 @@ from typing import Any
 
 from vcjax.errors import BadInput
 
-LOOK = 0.5  # seconds between two looks at what is done
+POLL_INTERVAL = 0.5  # seconds between two progress reports
 
 
 def pipeline_options(arguments: Sequence[str] = (), workers: int | None = None) -> Any:
-    """Beam's `PipelineOptions`: of this machine's cores, unless the arguments say otherwise.
+    """Return Beam's `PipelineOptions`, for the cores of this machine unless the arguments say otherwise.
 
     ```python
     pipeline_options(["--runner=FlinkRunner", "--flink_master=host:8081"])
     ```
 
     Args:
-        arguments: as Beam takes them on a command line; they overrule those that are taken by default.
-        workers: threads of the local runner; as many as there are cores without it.
+        arguments: command-line options of Beam, which override the defaults.
+        workers: threads of the local runner; the number of cores where None.
 
     Raises:
         BadInput: Beam is not installed.
     """
-    beam = _beam()
-    here = [
+    beam = _import_beam()
+    defaults = [
         "--runner=FnApiRunner",
         "--direct_running_mode=multi_threading",
         f"--direct_num_workers={workers or os.cpu_count() or 1}",
     ]
-    return beam.options.pipeline_options.PipelineOptions([*here, *arguments])
+    return beam.options.pipeline_options.PipelineOptions([*defaults, *arguments])
 
 
-def run(work: Callable[[Any], None], pieces: Sequence[Any], options: Any, told: Callable[[], None]) -> None:
-    """Do each piece of work, wherever the pipeline's options say, and wait for all.
+def run(
+    function: Callable[[Any], None], items: Sequence[Any], options: Any, report: Callable[[], None]
+) -> None:
+    """Apply a function to each item in a Beam pipeline, and wait for all.
 
     Args:
-        work: picklable; done again for a piece whose worker died.
-        pieces: picklable.
-        options: see `pipeline_options`; those without arguments where None.
-        told: called every now and then meanwhile, and at the end.
+        function: picklable function; repeated for an item whose worker died.
+        items: picklable arguments.
+        options: see `pipeline_options`; the defaults where None.
+        report: called every `POLL_INTERVAL` seconds during the run, and at its end.
 
     Raises:
-        BadInput: Beam is not installed, or does not know the runner.
+        BadInput: Beam is not installed, or rejects the options.
     """
-    beam, options = _beam(), options or pipeline_options()
-    with _called(told):
-        if not pieces:
+    beam, options = _import_beam(), options or pipeline_options()
+    with _calling(report):
+        if not items:
             return
         try:
             pipeline = beam.Pipeline(options=options)
         except ValueError as error:
             raise BadInput(f"Beam cannot run with these options: {error}") from error
         with pipeline:
-            # Without shuffling, one worker would get them all.
-            _ = pipeline | beam.Create(pieces) | beam.Reshuffle() | beam.Map(work)
+            # Without shuffling, one worker would get all items.
+            _ = pipeline | beam.Create(items) | beam.Reshuffle() | beam.Map(function)
 
 
-def _beam() -> Any:
-    """The package; BadInput where it is not installed."""
-    logging.disable(logging.WARNING)  # it tells everyone that parts for Google's cloud are not installed
+def _import_beam() -> Any:
+    """Import Apache Beam; BadInput where it is not installed."""
+    logging.disable(logging.WARNING)  # Beam warns that its modules for Google Cloud are not installed
     try:
         import apache_beam
     except ImportError as error:
         raise BadInput(
-            "preparation runs on Apache Beam, which is not installed: pip install 'vcjax[beam]'"
+            "preparation needs Apache Beam, which is not installed: pip install 'vcjax[beam]'"
         ) from error
     finally:
         logging.disable(logging.NOTSET)
@@ -79,19 +81,19 @@ def _beam() -> Any:
 
 
 @contextmanager
-def _called(told: Callable[[], None]) -> Iterator[None]:
-    """Inside, `told` is called every now and then, by a thread, and at the end."""
-    over = threading.Event()
+def _calling(report: Callable[[], None]) -> Iterator[None]:
+    """Call `report` periodically in a thread inside the context, and at its end."""
+    ended = threading.Event()
 
     def call() -> None:
-        while not over.wait(LOOK):
-            told()
+        while not ended.wait(POLL_INTERVAL):
+            report()
 
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        ended.set()
         thread.join()
-        told()
+        report()

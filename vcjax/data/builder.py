@@ -1,4 +1,4 @@
-"""The TFDS builder: a prepared data set as TensorFlow Datasets knows them, made and read without TensorFlow."""
+"""TFDS builder of prepared data sets; works without TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
 from vcjax.data.prepare import Job, prepare
 from vcjax.data.records import FORMAT, NAME, SCHEMA, Description
-from vcjax.progress import Tell
+from vcjax.progress import ProgressCallback
 
-INFO = "dataset_info.json"  # TFDS's file
+INFO = "dataset_info.json"  # metadata of TFDS
 
 
 class Clips(FileReaderBuilder, skip_registration=True):
-    """A data set of clips, of people's own videos (`Videos`) or of the sprite world (`SpriteClips`).
+    """Data set of clips from video files (`Videos`) or the sprite world (`SpriteClips`).
 
     ```python
     builder = Clips(job=Job(source=Videos(path="videos")), data_dir="data/mine")
@@ -22,36 +22,37 @@ class Clips(FileReaderBuilder, skip_registration=True):
     builder.as_data_source("train")[0]["caption"]
     ```
 
-    Once made, `tfds.builder_from_directory("data/mine")` reads it without this class. In TFDS's examples conditions are
-    in the form that they are stored in; `vcjax.data.records.Prepared` gives them decoded.
+    `tfds.builder_from_directory("data/mine")` reads a finished data set without this class. Examples of TFDS
+    contain conditions in their storage format; `vcjax.data.records.PreparedDataset` decodes them.
 
     Args:
-        job: what is to be made.
-        data_dir: the folder that it lies in, itself.
-        tell: see `prepare`.
+        job: source and settings of the data set.
+        data_dir: folder of the data set.
+        progress: progress callback, in files.
     """
 
     name = NAME
     VERSION = tfds.core.Version(f"{SCHEMA}.0.0")
 
-    def __init__(self, *, job: Job, data_dir: str | Path, tell: Tell | None = None):
+    def __init__(self, *, job: Job, data_dir: str | Path, progress: ProgressCallback | None = None):
         self._job = job
-        self._tell = tell
+        self._progress = progress
         super().__init__(data_dir=str(data_dir), file_format=FORMAT)
 
     def download_and_prepare(self, *, download_config: Any = None, **_: Any) -> None:
-        """Make the data set, or go on with it where a run was stopped; see `vcjax.data.prepare.prepare`.
+        """Prepare the data set, or resume its preparation; see `vcjax.data.prepare.prepare`.
 
-        It is made in place, not in a temporary folder as TFDS does, so that what is finished is kept.
+        Unlike TFDS, which writes to a temporary folder, this writes to the folder itself, so that finished
+        shards survive an interruption.
 
         Args:
-            download_config: TFDS's, of which `beam_options` is taken.
+            download_config: TFDS's `DownloadConfig`, of which only `beam_options` is used.
         """
         self._download_and_prepare(None, download_config)
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
         options = getattr(download_config, "beam_options", None)
-        description = prepare(self._job, Path(self.data_dir), options=options, tell=self._tell)
+        description = prepare(self._job, Path(self.data_dir), options=options, progress=self._progress)
         if not (self.data_path / INFO).exists():
             self.info.set_splits(tfds.core.SplitDict(self._splits(description)))
             self.info.write_to_directory(self.data_path)
@@ -73,9 +74,9 @@ class Clips(FileReaderBuilder, skip_registration=True):
         return tfds.core.DatasetInfo(
             builder=self,
             description="Clips with their latents and conditions, prepared by vcjax; see dataset.json.",
-            features=self._job.workshop().form.features,
+            features=self._job.extractor().codec.features,
         )
 
     def _build_data_dir(self, given_data_dir: str | None) -> tuple[str, str]:
-        """The folder itself, without TFDS's subfolders for name and version."""
+        """Return the folder itself, without TFDS's subfolders for name and version."""
         return str(given_data_dir), str(given_data_dir)

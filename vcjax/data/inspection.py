@@ -1,4 +1,4 @@
-"""What is in a prepared data set: how many records, how large, how things move in them, how long they are, and a few to look at."""
+"""Statistics of a prepared data set (counts, sizes, motion, lengths), and a contact sheet."""
 
 import dataclasses
 import itertools
@@ -11,51 +11,51 @@ from jaxtyping import Float32, UInt8
 
 from vcjax.conditions.motion import Motion
 from vcjax.conditions.preview import LABEL_HEIGHT, previews, side_by_side
-from vcjax.data.records import FORMAT, NAME, Prepared
+from vcjax.data.records import FORMAT, NAME, PreparedDataset
 
 OTHER = "other"
-PARTS = {"mean": "latents", "deviation": "latents"}  # what fields that are no condition's are counted as
-CELLS = 8  # a side, in which motion is looked at; see `speed`
+GROUPS = {"mean": "latents", "std": "latents"}  # how fields outside of conditions are counted
+CELLS = 8  # cells per side of the grid of `speed`
 BINS = 10
-BAR = 40  # characters of a histogram's longest bar
-LETTER_WIDTH = 6  # pixels, of Pillow's own font
+BAR_WIDTH = 40  # characters of the longest bar of a histogram
+CHARACTER_WIDTH = 6  # pixels, of Pillow's default font
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What the records of one split hold.
+    """Statistics of one split.
 
     Attributes:
         count: records in the split.
-        disk: bytes of its files.
-        looked_at: records that the rest is of, evenly spread over the split.
-        sizes: mean bytes of a record by what they hold: each condition, `latents`, and `other`.
-        seconds: length of each clip; of single images none.
-        speeds: how fast each clip moves, in pixels a frame (see `speed`); none where motion is not stored.
+        disk: total size of its files in bytes.
+        examined: number of records, evenly spaced, that the following statistics are of.
+        sizes: mean bytes per record of each condition, of `latents`, and of `other` fields.
+        seconds: length of each clip; single images are left out.
+        speeds: speed of each clip in pixels per frame (see `speed`); empty where motion is not stored.
     """
 
     count: int
     disk: int
-    looked_at: int
+    examined: int
     sizes: Mapping[str, float]
     seconds: list[float]
     speeds: list[float]
 
 
-def summarise(dataset: Prepared, split: str, most: int) -> Summary:
-    """Look at the records of a split, at `most` of them.
+def summarise(dataset: PreparedDataset, split: str, max_records: int) -> Summary:
+    """Compute statistics of a split from at most `max_records` records, evenly spaced.
 
     Raises:
         BadInput: no such split, or a missing file.
     """
     motion = [name for name, condition in dataset.conditions.items() if isinstance(condition, Motion)]
     records = dataset.split(split, only=motion)
-    chosen = spread(len(records), most)
+    chosen = evenly_spaced(len(records), max_records)
     sizes: dict[str, float] = {}
     seconds, speeds = [], []
     for index in chosen:
-        for part, size in _sizes(records.raw(index)).items():
-            sizes[part] = sizes.get(part, 0.0) + size / len(chosen)
+        for group, size in _sizes(records.raw(index)).items():
+            sizes[group] = sizes.get(group, 0.0) + size / len(chosen)
         record = records[index]
         if len(record["mean"]) > 1:
             seconds.append(len(record["mean"]) / record["fps"])
@@ -64,15 +64,16 @@ def summarise(dataset: Prepared, split: str, most: int) -> Summary:
     return Summary(len(records), disk, len(chosen), sizes, seconds, speeds)
 
 
-def spread(count: int, most: int) -> list[int]:
-    """At most so many numbers below `count`, evenly spread."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+def evenly_spaced(count: int, maximum: int) -> list[int]:
+    """Return at most `maximum` evenly spaced indices below `count`."""
+    return np.linspace(0, count - 1, min(count, maximum)).round().astype(int).tolist()
 
 
 def speed(motion: Float32[np.ndarray, "F H W 2"]) -> float:
-    """How fast a clip moves, pixels a frame: of each of 8x8 cells the fastest vector, and their mean over all frames but the first.
+    """Return the speed of a clip in pixels per frame: the longest vector of each of 8x8 cells, averaged.
 
-    Vectors may stand at the centres of their blocks alone, so a mean over pixels would say little.
+    The average is over cells and all frames except the first. A mean over pixels would depend on how the
+    vectors are rasterised: they may be non-zero at the centres of their blocks only.
     """
     lengths = np.linalg.norm(motion[1:], axis=-1)
     rows = np.array_split(lengths, CELLS, axis=1)
@@ -80,47 +81,50 @@ def speed(motion: Float32[np.ndarray, "F H W 2"]) -> float:
 
 
 def histogram(values: Sequence[float | int]) -> list[str]:
-    """Lines of text: a bar for each value where there are few, else for each of ten ranges from the least to the greatest."""
+    """Return a histogram as lines of text: a bar per value, or per bin if there are more than ten."""
     found, counts = np.unique(np.round(values, 2), return_counts=True)
     labels = [f"{value:20.2f}" for value in found]
     if len(found) > BINS:
         counts, edges = np.histogram(values, BINS)
         labels = [f"{low:8.2f} to {high:8.2f}" for low, high in itertools.pairwise(edges)]
-    bars = ["#" * round(BAR * count / counts.max()) for count in counts]
+    bars = ["#" * round(BAR_WIDTH * count / counts.max()) for count in counts]
     return [f"{label} {count:7d} {bar}" for label, count, bar in zip(labels, counts, bars, strict=True)]
 
 
-def contact_sheet(dataset: Prepared, split: str, most: int) -> UInt8[np.ndarray, "Y X 3"]:
-    """A few records of a split, evenly spread: a row each, of all its conditions in the middle frame, below its caption."""
+def contact_sheet(dataset: PreparedDataset, split: str, max_records: int) -> UInt8[np.ndarray, "Y X 3"]:
+    """Return an image with a row per record: its caption above its conditions; records are evenly spaced.
+
+    Conditions are those of the middle frame.
+    """
     records = dataset.split(split)
     rows = []
-    for index in spread(len(records), most):
+    for index in evenly_spaced(len(records), max_records):
         record = records[index]
-        arrays = {n: dataset.conditions[n].at_load(m, index) for n, m in record["conditions"].items()}
+        arrays = {n: dataset.conditions[n].from_stored(m, index) for n, m in record["conditions"].items()}
         frames = side_by_side(previews(dataset.conditions, arrays, dataset.shape), dataset.shape.fps).frames
-        rows.append(_below(record["caption"], frames[len(frames) // 2]))
+        rows.append(_with_caption(record["caption"], frames[len(frames) // 2]))
     return np.concatenate(rows)
 
 
-def _below(caption: str, picture: UInt8[np.ndarray, "Y X 3"]) -> UInt8[np.ndarray, "y X 3"]:
-    """The picture below a line of text."""
+def _with_caption(caption: str, image: UInt8[np.ndarray, "Y X 3"]) -> UInt8[np.ndarray, "y X 3"]:
+    """Return an image below a line of text."""
     from PIL import Image, ImageDraw
 
-    width = picture.shape[1]
+    width = image.shape[1]
     line = Image.new("RGB", (width, LABEL_HEIGHT), "white")
-    text = textwrap.shorten(caption, width // LETTER_WIDTH, placeholder=" ...")
+    text = textwrap.shorten(caption, width // CHARACTER_WIDTH, placeholder=" ...")
     ImageDraw.Draw(line).text((2, 2), text, fill="black")
-    return np.concatenate([np.asarray(line), picture])
+    return np.concatenate([np.asarray(line), image])
 
 
 def _sizes(data: bytes) -> dict[str, int]:
-    """Bytes of a record by what they hold."""
+    """Return the bytes of a record by group of fields."""
     from tensorflow_datasets.proto import tf_example_pb2
 
-    messages: Any = tf_example_pb2  # whose classes are made when it is imported
+    messages: Any = tf_example_pb2  # its classes are created at import
     sizes: dict[str, int] = {}
     for field, value in messages.Example.FromString(data).features.feature.items():
         first, *rest = field.split("/")
-        part = rest[0] if rest else PARTS.get(first, OTHER)
-        sizes[part] = sizes.get(part, 0) + value.ByteSize()
+        group = rest[0] if rest else GROUPS.get(first, OTHER)
+        sizes[group] = sizes.get(group, 0) + value.ByteSize()
     return sizes

@@ -1,8 +1,8 @@
-"""The loader: batches of records, each a function of seed and step alone, made ahead by Grain's threads or processes.
+"""Loader of batches, each a function of seed and step only, prefetched by Grain's threads or processes.
 
-There is no position to be saved but the step itself: any batch can be asked for directly, so a run that goes on from a
-checkpoint sees what it would have seen. Batches are on the host: the training loop sends each to the devices while the step
-before it is computed.
+The step is the only state: any batch can be loaded directly, so a run that resumes from a checkpoint gets the
+batches of an uninterrupted run. Batches are on the host; the training loop transfers each to the devices
+during the step before it.
 """
 
 import dataclasses
@@ -19,59 +19,75 @@ import numpy as np
 from absl import flags
 
 from vcjax.errors import BadInput
-from vcjax.parallel.batches import WHOLE, Share
+from vcjax.parallel.batches import FULL_BATCH, ProcessShard
 
-Records = Sequence[Any]  # of which `len(records)` and `records[i]` are asked; picklable, for worker processes
-Draw = Callable[[Any, np.random.Generator], Any]  # a sample, a tree of arrays, of a record; picklable too
+Records = Sequence[Any]  # needs `len(records)` and `records[i]`; picklable, for worker processes
+Transform = Callable[[Any, np.random.Generator], Any]  # from a record to a tree of arrays; picklable
 
-AHEAD = 2  # batches that each process holds ready
+PREFETCH = 2  # batches that each process prefetches
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Mix:
-    """What the batches hold: clips, and every so many steps single images instead.
+class LoaderConfig:
+    """Configuration of the loader of a prepared data set.
 
     Attributes:
-        clips: in a batch, over all processes.
-        images_every: the last of so many steps is one of images; 0 is none.
-        images: in a batch of them.
+        workers: processes that load batches ahead of training; 0 uses threads of this process.
     """
 
-    clips: int
-    images_every: int = 0
-    images: int = 0
+    workers: int = 0
 
-    def of(self, step: int) -> tuple[bool, int]:
-        """Whether a step is one of images, and how many of its kind come before it."""
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise BadInput(f"config.loader.workers must be 0 or more, not {self.workers}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchSchedule:
+    """Sizes of batches, and which of them are single images instead of clips.
+
+    Attributes:
+        batch_size: clips per batch, over all processes.
+        images_every: every n-th batch is single images; 0 is never.
+        image_batch_size: images in such a batch.
+    """
+
+    batch_size: int
+    images_every: int = 0
+    image_batch_size: int = 0
+
+    def at(self, step: int) -> tuple[bool, int]:
+        """Return whether the batch of a step is images, and the number of batches of its kind before it."""
         if not self.images_every:
             return False, step
-        before, place = divmod(step, self.images_every)
-        return (True, before) if place == self.images_every - 1 else (False, step - before)
+        before, position = divmod(step, self.images_every)
+        return (True, before) if position == self.images_every - 1 else (False, step - before)
 
 
 class Loader:
-    """Batches of records. Clips and images are each shuffled anew every epoch, and each is seen once in it.
+    """Batches of records. Clips and images are shuffled separately in each epoch, which has each record once.
 
     ```python
-    loader = Loader(clips, draw=sample, mix=Mix(clips=16), seed=0)
-    loader[7]                                        # the batch of step 7, made here and now
+    loader = Loader(clips, transform=transform, schedule=BatchSchedule(batch_size=16), seed=0)
+    loader[7]                                        # the batch of step 7
     with closing(loader.batches(7, workers=2)) as batches:
-        next(batches)                                # the same, made ahead
+        next(batches)                                # the same batch, prefetched
     ```
 
-    A batch is cut into equal shares, one for each process in their order. The last batch of an epoch is filled up with the
+    A batch is split into equal shards, one per process. The last batch of an epoch is completed with the
     first records of the next.
 
     Args:
         clips: records of clips.
-        images: records of single images, where the mix has any.
-        draw: a record and random numbers to a sample; the numbers depend on the seed and the sample's place alone.
-        mix: what a batch holds.
-        seed: of the order and of what is drawn, from 0 to 2^32 - 1.
-        share: what is made here of each batch.
+        images: records of single images, where the schedule has any.
+        transform: function from a record and a random generator to a sample; the generator depends on the
+            seed and the position of the sample only.
+        schedule: sizes and kinds of the batches.
+        seed: seed of the order and of the generators, from 0 to 2^32 - 1.
+        shard: the part of each batch that this process loads.
 
     Raises:
-        BadInput: there are no records, or a batch cannot be cut into equal shares.
+        BadInput: there are no records, or a batch cannot be split into equal shards.
     """
 
     def __init__(
@@ -79,69 +95,73 @@ class Loader:
         clips: Records,
         images: Records = (),
         *,
-        draw: Draw,
-        mix: Mix,
+        transform: Transform,
+        schedule: BatchSchedule,
         seed: int,
-        share: Share = WHOLE,
+        shard: ProcessShard = FULL_BATCH,
     ):
         import grain
 
-        self._mix = mix
-        self._share = share
+        self._schedule = schedule
+        self._shard = shard
         self._samples = {}
         for is_images, kind, size, records in (
-            (False, "clips", mix.clips, clips),
-            (True, "images", mix.images, images),
+            (False, "clips", schedule.batch_size, clips),
+            (True, "images", schedule.image_batch_size, images),
         ):
             if size and not len(records):
-                raise BadInput(f"batches are to hold {size} {kind}, but the data set has none")
-            share.places(size, kind)
-            endless = grain.MapDataset.source(records).shuffle(seed=seed).repeat()
-            self._samples[is_images] = endless.random_map(draw, seed=seed)
+                raise BadInput(f"batches have {size} {kind}, but the data set has none")
+            shard.indices(size, kind)
+            repeated = grain.MapDataset.source(records).shuffle(seed=seed).repeat()
+            self._samples[is_images] = repeated.random_map(transform, seed=seed)
 
     def __getitem__(self, step: int) -> Any:
-        """This process's share of the batch of a step: a sample's tree with the samples in front of each array."""
-        images, number = self._mix.of(step)
-        size = self._mix.images if images else self._mix.clips
-        places = number * size + self._share.places(size)
-        return stacked(self._samples[images][int(place)] for place in places)
+        """Return this process's shard of the batch of a step: a tree of arrays with a leading batch axis."""
+        images, number = self._schedule.at(step)
+        size = self._schedule.image_batch_size if images else self._schedule.batch_size
+        positions = number * size + self._shard.indices(size)
+        return stack_samples(self._samples[images][int(position)] for position in positions)
 
     def batches(self, first: int = 0, *, workers: int = 0, threads: int = 2) -> Generator[Any, None, None]:
-        """The batches of step `first` and those after it, without end; the same for any number of workers.
+        """Iterate over the batches from step `first` on, without end, independent of the number of workers.
 
         Args:
-            first: step to begin with.
-            workers: processes that make batches, each some of them; 0 makes them in this one.
-            threads: of each process, each at a batch of its own.
+            first: first step.
+            workers: processes that load batches; 0 loads them in this process.
+            threads: threads per process, which load separate batches.
         """
         import grain
 
-        made = (
+        dataset = (
             grain.MapDataset.range(first, sys.maxsize)
             .map(self.__getitem__)
-            .to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(AHEAD, threads)))
+            .to_iter_dataset(
+                grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(PREFETCH, threads))
+            )
         )
         if workers:
-            if not flags.FLAGS.is_parsed():  # Grain asks absl for flags of its own, which nobody has set then
+            if not flags.FLAGS.is_parsed():  # Grain reads absl flags, which fails before parsing
                 flags.FLAGS.mark_as_parsed()
-            made = made.mp_prefetch(
-                grain.MultiprocessingOptions(num_workers=workers), worker_init_fn=_follow_parent
+            dataset = dataset.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=workers), worker_init_fn=_exit_with_parent
             )
-        iterator = iter(made)
+        iterator = iter(dataset)
         try:
             yield from iterator
         finally:
             iterator.close()
 
 
-def stacked(samples: Iterable[Any]) -> Any:
-    """One tree of arrays of several, the samples in front of each array."""
+def stack_samples(samples: Iterable[Any]) -> Any:
+    """Stack trees of arrays along a new leading axis."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *samples)
 
 
-def _follow_parent(worker: int, count: int) -> None:
-    """Let this worker process live as long as the one that started it: past signals that end a run after its step in
-    flight, which still needs its batch, and no longer, though that one be killed.
+def _exit_with_parent(worker: int, count: int) -> None:
+    """Tie the lifetime of a worker process to that of its parent.
+
+    The worker ignores SIGINT and SIGTERM: after these signals the parent still completes the current step,
+    which needs its batch. The worker exits with the parent, also where that is killed.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

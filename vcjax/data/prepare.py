@@ -1,12 +1,14 @@
-"""Preparation: footage in, a data set out, on Apache Beam; it may be stopped at any time and run again.
+"""Preparation of a data set from source videos, on Apache Beam; it can be interrupted and resumed.
 
-1. List the footage and part it into shards of so many files each; the same footage gives the same shards.
-2. Each shard is one piece of work for Beam (`prepare_shard`): it writes the shard's records, then a marker that says
-   what became of each file. Both get their names only when they are whole, so that what is finished stays finished.
-3. The markers become report.csv and dataset.json, which makes the folder a data set.
+1. List the source files and split them into shards of a fixed number of files, deterministically.
+2. Each shard is one element of the Beam pipeline (`prepare_shard`): it writes the records of the shard, then
+a marker
+   file with the counts and the skipped files. Both are renamed when complete, so that finished shards
+   persist.
+3. The markers are merged into report.csv and dataset.json; the latter marks the data set as complete.
 
-TFDS's own writing on Beam would shuffle all records at the end of the pipeline, into a folder of a new random name each
-time: a run that is killed would leave nothing. Its schema, metadata and readers are used (`vcjax.data.builder`).
+TFDS's own Beam writer shuffles all records at the end of the pipeline, into a folder with a random name: an
+interrupted run would leave nothing. Only its schema, metadata and readers are used (`vcjax.data.builder`).
 """
 
 import csv
@@ -21,11 +23,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from vcjax.composer.loading import folder_of, load_model_config
 from vcjax.conditions.base import ClipShape
-from vcjax.conditions.catalogue import to_settings
+from vcjax.conditions.catalogue import conditions_to_config
 from vcjax.data.beam import run
-from vcjax.data.footage import Sample
-from vcjax.data.listing import Found, Item, Lost
+from vcjax.data.features import FeatureExtractor, shared_extractor
+from vcjax.data.manifest import Entry, Item, SkippedFile
 from vcjax.data.records import (
     DESCRIPTION,
     IMAGES,
@@ -37,86 +40,86 @@ from vcjax.data.records import (
     shard_path,
     write_description,
 )
-from vcjax.data.workshop import Workshop, open_workshop
+from vcjax.data.videos import Sample
 from vcjax.errors import BadInput
 from vcjax.files import replacing
-from vcjax.loading import folder_of, model_table
-from vcjax.progress import Tell
+from vcjax.progress import ProgressCallback
 from vcjax.weights.folder import CONFIG, checksum
 
-WORK = ".work"  # folder of markers, in that of the data set, until it is finished
-PLAN = "plan.json"  # in it: what is being made
+WORK = ".work"  # subfolder of the markers, until the data set is complete
+PLAN = "plan.json"  # in it: the configuration of the preparation
 REPORT = "report.csv"
 REPORT_COLUMNS = ("name", "reason")
-# Shards: many, so that little is lost when a run is killed, but no more than a file system likes.
-SHARDS, MOST_FILES = 256, 1000
-TOOLS = "with"  # key of what is recorded but may be otherwise when a run is continued
+# Many shards, so that an interruption loses little work, but not so many that the file system is slow.
+NUM_SHARDS, MAX_FILES_PER_SHARD = 256, 1000
+VERSIONS = "with"  # key of package versions, which may differ when a preparation is resumed
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Where clips come from. It is sent to workers, and is recorded in the data set by its fields.
+    """Source of clips. It is pickled for workers, and its fields are recorded in the data set.
 
     Class attributes:
-        knows: conditions whose material the samples bring.
+        provides: conditions whose stored features the samples contain.
     """
 
-    knows: ClassVar[tuple[str, ...]]
+    provides: ClassVar[tuple[str, ...]]
 
-    def listing(self) -> list[Found]:
-        """What there is to prepare, in an order that is the same each time."""
+    def manifest(self) -> list[Entry]:
+        """List the items in a deterministic order."""
         ...
 
-    def samples(self, item: Item, shape: ClipShape) -> Iterator[Sample | Lost]:
-        """The clips of an item. Raises BadInput where there is none."""
+    def samples(self, item: Item, shape: ClipShape) -> Iterator[Sample | SkippedFile]:
+        """Yield the clips of an item; raises BadInput where there is none."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is to be prepared and how: all that the records depend on, and how they are laid out.
+    """Configuration of a preparation, which determines the records and their files.
 
     Attributes:
-        source: of the clips.
-        model: built in, or a model folder; its networks make the latents and conditions.
-        dtype: type that they compute in; what suits the device without it.
+        source: source of the clips.
+        model: built-in model or path of a model folder, whose networks compute latents and conditions.
+        compute_dtype: type that they compute in; the default of the device where None.
         without: conditions of the model that are not stored.
-        files_per_shard: files that are one piece of work and go to one file; as the number of files suggests without it.
+        files_per_shard: source files per shard; from the number of files where None.
     """
 
     source: Source
     model: str = "tiny"
-    dtype: str | None = None
+    compute_dtype: str | None = None
     without: tuple[str, ...] = ()
     files_per_shard: int | None = None
 
     def conditions(self) -> tuple[str, ...]:
-        """Names of the conditions that are stored; BadInput where `without` names one that the model does not have."""
-        names = tuple(model_table(self.model)["conditions"])
+        """Return the names of the stored conditions; BadInput where `without` names an unknown one."""
+        names = tuple(load_model_config(self.model)["conditions"])
         for name in self.without:
             if name not in names:
                 raise BadInput(f"--without {name}: model {self.model} has only {', '.join(names)}")
         return tuple(name for name in names if name not in self.without)
 
-    def everywhere(self) -> "Job":
-        """The same for workers that are elsewhere: the path of a model folder is absolute."""
+    def with_absolute_paths(self) -> "Job":
+        """Return the job with the absolute path of a model folder, for workers in another directory."""
         folder = Path(self.model)
         return dataclasses.replace(self, model=str(folder.absolute())) if folder.is_dir() else self
 
-    def workshop(self) -> Workshop:
-        """The networks, in this process."""
-        return open_workshop(self.model, self.dtype, self.conditions(), tuple(self.source.knows))
+    def extractor(self) -> FeatureExtractor:
+        """Return the feature extractor of this process."""
+        provided = tuple(self.source.provides)
+        return shared_extractor(self.model, self.compute_dtype, self.conditions(), provided)
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One piece of work.
+    """One element of the Beam pipeline.
 
     Attributes:
-        split: that its clips go to.
-        index: its number in the split, of `count`.
-        count: of the split's shards.
-        items: its files.
+        split: split of its clips.
+        index: index of the shard in the split.
+        count: number of shards of the split.
+        items: source files.
     """
 
     split: str
@@ -125,129 +128,135 @@ class Shard:
     items: tuple[Item, ...]
 
     def marker(self, folder: Path) -> Path:
-        """The file that says what became of it; it is there when the shard is finished."""
+        """Return the path of the marker file, which exists when the shard is finished."""
         return folder / WORK / f"{self.split}-{self.index:05d}.json"
 
 
-def prepare(job: Job, folder: Path, *, options: Any = None, tell: Tell | None = None) -> Description:
-    """Make a data set, or go on with one that was begun; one that is finished is left as it is.
+def prepare(
+    job: Job, folder: Path, *, options: Any = None, progress: ProgressCallback | None = None
+) -> Description:
+    """Prepare a data set, or resume its preparation; a finished data set is left unchanged.
 
     ```python
     prepare(Job(source=Videos(path="videos"), without=("depth",)), Path("data/mine"))
     ```
 
     Args:
-        job: what is to be made.
-        folder: where it is to lie.
-        options: of the pipeline (`vcjax.data.beam.pipeline_options`); all cores of this machine without it.
-        tell: called every now and then with how many files are done.
+        job: configuration of the preparation.
+        folder: folder of the data set.
+        options: options of the pipeline (`vcjax.data.beam.pipeline_options`); all cores of this machine where
+            None.
+        progress: progress callback, in files.
 
     Raises:
-        BadInput: the source, the model or the folder cannot be used; nothing of the source can be; or the folder holds
-            a data set that was made otherwise.
+        BadInput: the source, the model or the folder cannot be used, no file of the source can be used, or
+            the folder has a data set of another configuration.
     """
-    job, folder = job.everywhere(), folder.absolute()
-    job.workshop()  # what is wrong with the model is said before any work
-    found = job.source.listing()
+    job, folder = job.with_absolute_paths(), folder.absolute()
+    job.extractor()  # reports errors of the model first
+    found = job.source.manifest()
     items = [each for each in found if isinstance(each, Item)]
     if not items:
-        raise BadInput(f"there is nothing to prepare in {job.source}: give footage")
-    made = _record_of(job, items)
+        raise BadInput(f"there is nothing to prepare in {job.source}: give a source with videos")
+    provenance = _provenance(job, items)
     if (folder / DESCRIPTION).is_file():
         description = read_description(folder)
-        _check_same(folder, description.made, made)
+        _check_same(folder, description.made, provenance)
         shutil.rmtree(folder / WORK, ignore_errors=True)
-        if tell:
-            tell("prepared", len(items), len(items))
+        if progress:
+            progress("prepared", len(items), len(items))
         return description
-    _begin(folder, made)
-    shards = _shards(items, made["files_per_shard"])
-    waiting = [shard for shard in shards if not shard.marker(folder).is_file()]
+    _start(folder, provenance)
+    shards = _shards(items, provenance["files_per_shard"])
+    pending = [shard for shard in shards if not shard.marker(folder).is_file()]
 
-    def told() -> None:
-        if tell:
-            there = {path.name for path in (folder / WORK).iterdir()}
-            done = sum(len(shard.items) for shard in shards if shard.marker(folder).name in there)
-            tell("preparing", done, len(items))
+    def report() -> None:
+        if progress:
+            markers = {path.name for path in (folder / WORK).iterdir()}
+            done = sum(len(shard.items) for shard in shards if shard.marker(folder).name in markers)
+            progress("preparing", done, len(items))
 
-    run(partial(prepare_shard, job, folder), waiting, options, told)
-    return _finish(job, folder, shards, [each for each in found if isinstance(each, Lost)], made)
+    run(partial(prepare_shard, job, folder), pending, options, report)
+    return _finish(job, folder, shards, [each for each in found if isinstance(each, SkippedFile)], provenance)
 
 
 def prepare_shard(job: Job, folder: Path, shard: Shard) -> None:
-    """Make the records of one shard. What cannot be used of it is written down, and the rest goes on."""
-    workshop = job.workshop()
-    shape = workshop.form.shape
-    lost: list[Lost] = []
-    pictures = shard.split + IMAGES
+    """Write the records of one shard, and its marker, which lists the skipped files and clips."""
+    extractor = job.extractor()
+    shape = extractor.codec.shape
+    skipped: list[SkippedFile] = []
+    image_split = shard.split + IMAGES
     with (
         ShardWriter(shard_path(folder, shard.split, shard.index, shard.count)) as clips,
-        ShardWriter(shard_path(folder, pictures, shard.index, shard.count)) as images,
+        ShardWriter(shard_path(folder, image_split, shard.index, shard.count)) as images,
     ):
         for item in shard.items:
             for sample in _samples(job.source, item, shape):
-                if isinstance(sample, Lost):
-                    lost.append(sample)
+                if isinstance(sample, SkippedFile):
+                    skipped.append(sample)
                     continue
                 try:
-                    record = workshop.record(sample)
+                    record = extractor.record(sample)
                 except BadInput as error:
-                    lost.append(Lost(sample.name, str(error)))
+                    skipped.append(SkippedFile(sample.name, str(error)))
                     continue
                 (clips if len(sample.clip) == shape.frames else images).write(record)
-    counts = {shard.split: clips.count, pictures: images.count}
+    counts = {shard.split: clips.count, image_split: images.count}
     _write_json(
-        shard.marker(folder), {"counts": counts, "lost": [dataclasses.astuple(each) for each in lost]}
+        shard.marker(folder), {"counts": counts, "skipped": [dataclasses.astuple(each) for each in skipped]}
     )
 
 
-def read_report(folder: Path) -> list[Lost]:
-    """What was not kept of a data set's source, and why."""
+def read_report(folder: Path) -> list[SkippedFile]:
+    """Read the skipped files of a data set from report.csv."""
     with (folder / REPORT).open(newline="", encoding="utf-8") as file:
-        return [Lost(*row) for row in csv.reader(file)][1:]
+        return [SkippedFile(*row) for row in csv.reader(file)][1:]
 
 
-def _samples(source: Source, item: Item, shape: ClipShape) -> Iterator[Sample | Lost]:
+def _samples(source: Source, item: Item, shape: ClipShape) -> Iterator[Sample | SkippedFile]:
     try:
         yield from source.samples(item, shape)
     except BadInput as error:
-        yield Lost(item.name, str(error))
+        yield SkippedFile(item.name, str(error))
 
 
-def _record_of(job: Job, items: Sequence[Item]) -> dict[str, Any]:
-    """The configuration as it is recorded."""
+def _provenance(job: Job, items: Sequence[Item]) -> dict[str, Any]:
+    """Return the configuration as recorded in the data set."""
     rows = [(item.name, item.caption, item.split) for item in items]
-    listed = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    files = job.files_per_shard or min(math.ceil(len(items) / SHARDS), MOST_FILES)
+    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    files = job.files_per_shard or min(math.ceil(len(items) / NUM_SHARDS), MAX_FILES_PER_SHARD)
     return {
         "source": {"kind": type(job.source).__name__, **vars(job.source)},
-        "footage": {"files": len(items), "sha256": listed},
-        "model": {"name": model_table(job.model)["name"], "config": checksum(folder_of(job.model) / CONFIG)},
-        "dtype": job.workshop().dtype,
+        "videos": {"files": len(items), "sha256": digest},
+        "model": {
+            "name": load_model_config(job.model)["name"],
+            "config": checksum(folder_of(job.model) / CONFIG),
+        },
+        "compute_dtype": job.extractor().compute_dtype,
         "conditions": list(job.conditions()),
         "files_per_shard": files,
-        TOOLS: {name: metadata.version(name) for name in ("vcjax", "jax", "av", "pillow")},
+        VERSIONS: {name: metadata.version(name) for name in ("vcjax", "jax", "av", "pillow")},
     }
 
 
 def _check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     for key in new:
-        if key != TOOLS and old.get(key) != new[key]:
+        if key != VERSIONS and old.get(key) != new[key]:
             raise BadInput(
-                f"{folder} holds a data set that was made with {key} {old.get(key)}, not {new[key]}: "
-                f"give another folder, or remove this one"
+                f"{folder} has a data set that was prepared with {key} {old.get(key)}, not {new[key]}: "
+                "give another folder, or remove this one"
             )
 
 
-def _begin(folder: Path, made: dict[str, Any]) -> None:
-    """Write down what is being made, or see that it is what was begun."""
+def _start(folder: Path, provenance: dict[str, Any]) -> None:
+    """Write the configuration, or check that an interrupted preparation has the same."""
     plan = folder / WORK / PLAN
     if plan.is_file():
-        _check_same(folder, json.loads(plan.read_text("utf-8")), made)
+        _check_same(folder, json.loads(plan.read_text("utf-8")), provenance)
     elif folder.exists() and any(path.name != WORK for path in folder.iterdir()):
-        raise BadInput(f"{folder} holds something else already: give another folder, or an empty one")
+        raise BadInput(f"{folder} contains other files: give a new or empty folder")
     else:
-        _write_json(plan, made)
+        _write_json(plan, provenance)
 
 
 def _shards(items: Sequence[Item], size: int) -> list[Shard]:
@@ -260,32 +269,32 @@ def _shards(items: Sequence[Item], size: int) -> list[Shard]:
 
 
 def _finish(
-    job: Job, folder: Path, shards: Sequence[Shard], lost: list[Lost], made: dict[str, Any]
+    job: Job, folder: Path, shards: Sequence[Shard], skipped: list[SkippedFile], provenance: dict[str, Any]
 ) -> Description:
-    """Put together what the markers say, and clear up."""
+    """Merge the markers, write report and description, and remove temporary files."""
     splits: dict[str, list[int]] = {}
     for shard in shards:
         marker = json.loads(shard.marker(folder).read_text("utf-8"))
-        lost += [Lost(*each) for each in marker["lost"]]
+        skipped += [SkippedFile(*each) for each in marker["skipped"]]
         for split, count in marker["counts"].items():
             splits.setdefault(split, []).append(count)
     with replacing(folder / REPORT) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([REPORT_COLUMNS, *map(dataclasses.astuple, lost)])
-    kept = {split: tuple(lengths) for split, lengths in splits.items() if any(lengths)}
-    if not kept:
-        raise BadInput(f"nothing of {job.source} could be prepared: {folder / REPORT} says why")
-    form = job.workshop().form
+        csv.writer(file).writerows([REPORT_COLUMNS, *map(dataclasses.astuple, skipped)])
+    non_empty = {split: tuple(lengths) for split, lengths in splits.items() if any(lengths)}
+    if not non_empty:
+        raise BadInput(f"no file of {job.source} could be prepared: {folder / REPORT} has the reasons")
+    codec = job.extractor().codec
     description = Description(
         schema=SCHEMA,
-        model=made["model"]["name"],
-        clip=form.shape,
-        latent=form.latent,
-        conditions=to_settings(form.conditions),
-        splits=kept,
-        made=made,
+        model=provenance["model"]["name"],
+        clip=codec.shape,
+        latent=codec.latent,
+        conditions=conditions_to_config(codec.conditions),
+        splits=non_empty,
+        made=provenance,
     )
-    for part in folder.glob(f".*{UNFINISHED}"):  # of runs that were killed
-        part.unlink()
+    for unfinished in folder.glob(f".*{UNFINISHED}"):  # left by interrupted runs
+        unfinished.unlink()
     write_description(folder, description)
     shutil.rmtree(folder / WORK)
     return description

@@ -1,21 +1,21 @@
-"""A prepared data set on disk: what a record holds, how it is written and read, and the folder that it lies in.
+"""Prepared data sets on disk: the schema of records, writing and reading, and the layout of the folder.
 
 ```
 data/mine/
-  dataset.json                                   what it is (`Description`); written last
-  clips-train.array_record-00000-of-00012        records, in ArrayRecord files, for each split
-  dataset_info.json, features.json               the same for TFDS: tfds.builder_from_directory("data/mine")
-  report.csv                                     what was not kept, and why
+  dataset.json                                   metadata (`Description`); written last
+  clips-train.array_record-00000-of-00012        records of each split, as ArrayRecord files
+  dataset_info.json, features.json               metadata for TFDS: tfds.builder_from_directory("data/mine")
+  report.csv                                     skipped files, and why
 ```
 
-A record is a `tf.train.Example` as TFDS makes it, of the fields that `RecordForm.features` lists. TensorFlow is not needed.
+A record is a `tf.train.Example` of TFDS with the fields of `RecordCodec.features`. TensorFlow is not needed.
 """
 
 import dataclasses
 import hashlib
 import json
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,33 +23,33 @@ from typing import Any
 import numpy as np
 
 from vcjax.conditions.base import ClipShape, Condition, Field
-from vcjax.conditions.catalogue import from_settings
+from vcjax.conditions.catalogue import conditions_from_config
 from vcjax.errors import BadInput
 from vcjax.files import check_target, replacing
 from vcjax.settings import typed
 
-SCHEMA = 1  # of records and folder; another one cannot be read by this version
+SCHEMA = 2  # version of records and folder; other versions cannot be read
 DESCRIPTION = "dataset.json"
-NAME = "clips"  # of the data set, as TFDS calls it, and with which its files begin
-IMAGES = "_images"  # at the end of the name of a split of single pictures
+NAME = "clips"  # name of the data set for TFDS, and prefix of its files
+IMAGES = "_images"  # suffix of splits of single images
 FORMAT = "array_record"
-UNFINISHED = ".part"  # at the end of the name of a file that is being written
-# One record a block, so that any can be read by itself; all that is large in it is packed already.
-WRITING = "group_size:1,uncompressed"
+UNFINISHED = ".part"  # suffix of incomplete files
+# One record per block, for random access; large fields are already compressed.
+WRITER_OPTIONS = "group_size:1,uncompressed"
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What dataset.json says.
+    """Content of dataset.json.
 
     Attributes:
-        schema: version of the form, `SCHEMA`.
-        model: name of the model whose networks made it.
+        schema: version of the schema, `SCHEMA`.
+        model: name of the model whose networks computed the features.
         clip: shape of the clips; images have one frame.
         latent: height, width and channels of a frame's latent.
-        conditions: settings of the conditions that are stored, by name.
-        splits: for each split how many records lie in each of its files.
-        made: how it was made: the configuration of the preparation.
+        conditions: settings of the stored conditions, by name.
+        splits: number of records in each file of each split.
+        made: provenance: the configuration of the preparation.
     """
 
     schema: int
@@ -62,13 +62,13 @@ class Description:
 
 
 @dataclasses.dataclass(frozen=True)
-class RecordForm:
-    """How a clip becomes a record's bytes, and back.
+class RecordCodec:
+    """Encoder and decoder of records.
 
     Attributes:
-        shape: of the clips.
+        shape: shape of the clips.
         latent: height, width and channels of a frame's latent.
-        conditions: those that are stored, by name.
+        conditions: stored conditions, by name.
     """
 
     shape: ClipShape
@@ -76,25 +76,25 @@ class RecordForm:
     conditions: Mapping[str, Condition]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RecordForm, (self.shape, self.latent, self.conditions)  # TFDS's objects are made anew
+        return RecordCodec, (self.shape, self.latent, self.conditions)  # without cached objects of TFDS
 
     @cached_property
     def features(self) -> Any:
-        """The fields, as TFDS's `FeaturesDict`."""
+        """Fields of a record, as a `FeaturesDict` of TFDS."""
         from tensorflow_datasets import features as tfds
 
         latents = Field("float16", (None, *self.latent))
         return tfds.FeaturesDict(
             {
-                "clip": tfds.Text(doc="file, and where in it the clip begins"),
+                "clip": tfds.Text(doc="file and start time of the clip"),
                 "caption": tfds.Text(),
-                "fps": tfds.Scalar(np.float32, doc="frames a second"),
-                "mean": _feature(latents, "of the latents' posterior, already scaled"),
-                "deviation": _feature(latents, "of the same"),
+                "fps": tfds.Scalar(np.float32, doc="frames per second"),
+                "mean": _feature(latents, "mean of the scaled latents' posterior"),
+                "std": _feature(latents, "standard deviation of the scaled latents' posterior"),
                 "conditions": {
                     name: {
-                        field: _feature(about, condition.stored_as)
-                        for field, about in condition.fields(self.shape).items()
+                        field_name: _feature(field, condition.stored_as)
+                        for field_name, field in condition.fields(self.shape).items()
                     }
                     for name, condition in self.conditions.items()
                 },
@@ -108,10 +108,10 @@ class RecordForm:
         return ExampleSerializer(self.features.get_serialized_info())
 
     def encode(self, record: Mapping[str, Any]) -> bytes:
-        """The bytes of a record, equal for equal records.
+        """Encode a record; equal records have equal bytes.
 
         Args:
-            record: what `decode` gives; each condition that is stored must be there.
+            record: a record as `decode` returns it, with all stored conditions.
 
         Raises:
             BadInput: a condition cannot be stored.
@@ -119,15 +119,18 @@ class RecordForm:
         example = {
             **record,
             "mean": record["mean"].astype(np.float16),
-            "deviation": record["deviation"].astype(np.float16),
+            "std": record["std"].astype(np.float16),
             "conditions": {n: c.encode(record["conditions"][n]) for n, c in self.conditions.items()},
         }
         proto = self._serializer.get_tf_example(self.features.encode_example(example))
         return proto.SerializeToString(deterministic=True)
 
     def decode(self, data: bytes) -> dict[str, Any]:
-        """A record: `clip` and `caption` (str), `fps` (float), `mean` and `deviation` (float32 `[F, h, w, c]`, so that
-        a latent is mean + deviation * noise) and `conditions`, the material of each by name (see `Condition.at_load`).
+        """Decode a record.
+
+        Returns:
+            `clip` and `caption` (str); `fps` (float); `mean` and `std` of the latents' posterior (float32
+            `[F, h, w, c]`); and `conditions`, the stored features by name (see `Condition.from_stored`).
         """
         example = self.features.deserialize_example_np(data)
         return {
@@ -135,21 +138,22 @@ class RecordForm:
             "caption": example["caption"].decode(),
             "fps": float(example["fps"]),
             "mean": example["mean"].astype(np.float32),
-            "deviation": example["deviation"].astype(np.float32),
+            "std": example["std"].astype(np.float32),
             "conditions": {n: c.decode(example["conditions"][n]) for n, c in self.conditions.items()},
         }
 
-    def only(self, names: Collection[str] | None) -> "RecordForm":
-        """The form that reads these conditions of a record and skips the others; all without names.
+    def only(self, names: Collection[str] | None) -> "RecordCodec":
+        """Return a codec that decodes only these conditions; all where None.
 
         Raises:
             BadInput: one of them is not stored.
         """
         for name in names or ():
             if name not in self.conditions:
-                raise BadInput(f"the data set holds no {name!r}: it holds {', '.join(self.conditions)}")
-        kept = self.conditions if names is None else {n: self.conditions[n] for n in names}
-        return dataclasses.replace(self, conditions=kept)
+                stored = ", ".join(self.conditions)
+                raise BadInput(f"the data set does not store {name!r}: it stores {stored}")
+        selected = self.conditions if names is None else {n: self.conditions[n] for n in names}
+        return dataclasses.replace(self, conditions=selected)
 
 
 def _feature(field: Field, doc: str) -> Any:
@@ -161,48 +165,49 @@ def _feature(field: Field, doc: str) -> Any:
     return tfds.Tensor(shape=field.shape, dtype=np.dtype(field.dtype), encoding=encoding, doc=doc)
 
 
-class Prepared:
+class PreparedDataset:
     """A prepared data set.
 
     ```python
-    dataset = Prepared("data/mine")
+    dataset = PreparedDataset("data/mine")
     dataset.splits                          # {"train": 950, "validation": 50, "train_images": 300}
     split = dataset.split("train", only=["text", "motion"])
     len(split), split[7]["mean"].shape      # random access
     ```
 
     Args:
-        folder: where it lies.
+        folder: folder of the data set.
 
     Raises:
-        BadInput: there is none, it is not finished, or it is of another schema.
+        BadInput: there is none, it is incomplete, or it is of another schema.
     """
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
         self.description = read_description(self.folder)
         self.shape = self.description.clip
-        self.conditions = from_settings(self.description.conditions)
-        self.form = RecordForm(self.shape, self.description.latent, self.conditions)
+        self.conditions = conditions_from_config(self.description.conditions)
+        self.codec = RecordCodec(self.shape, self.description.latent, self.conditions)
 
     @property
     def splits(self) -> dict[str, int]:
-        """How many records each split has."""
+        """Number of records in each split."""
         return {name: sum(lengths) for name, lengths in self.description.splits.items()}
 
     def check_sizes(self, shape: ClipShape, latent: tuple[int, ...]) -> None:
-        """Raise BadInput where clips or latents are not of a model's sizes."""
+        """Raise BadInput where clips or latents differ in size from those of a model."""
         for what, theirs, ours in (
             ("clips", self.shape, shape),
             ("latents", tuple(self.description.latent), latent),
         ):
             if theirs != ours:
                 raise BadInput(
-                    f"{self.folder} holds {what} of {theirs}, but the model takes {ours}: prepare it for this model"
+                    f"{self.folder} has {what} of {theirs}, but the model takes {ours}: "
+                    "prepare it for this model"
                 )
 
     def check_condition(self, name: str, condition: Condition) -> None:
-        """Raise BadInput where a condition was not stored with a model's settings."""
+        """Raise BadInput where a condition was stored with other settings than a model's."""
         if self.conditions[name] != condition:
             raise BadInput(
                 f"the model takes {name} as {condition}, but {self.folder} was prepared with "
@@ -210,57 +215,59 @@ class Prepared:
             )
 
     def split(self, name: str, only: Collection[str] | None = None) -> "Split":
-        """The records of a split.
+        """Open the records of a split.
 
         Args:
-            name: of the split.
-            only: conditions to decode; all that are stored without it.
+            name: name of the split.
+            only: conditions to decode; all stored ones where None.
 
         Raises:
-            BadInput: no such split or condition, or one of its files is missing.
+            BadInput: no such split or condition, or a file of the split is missing.
         """
         if name not in self.splits:
             raise BadInput(f"{self.folder} has no split {name!r}: it has {', '.join(self.splits)}")
-        return Split(self.folder, name, self.description.splits[name], self.form.only(only))
+        return Split(self.folder, name, self.description.splits[name], self.codec.only(only))
 
 
 class Split(Sequence[dict[str, Any]]):
-    """Records of one split, by their number: what `RecordForm.decode` gives. It can be sent to other processes.
+    """Sequence of the decoded records of one split (see `RecordCodec.decode`); picklable.
 
     Args:
-        folder: of the data set.
-        name: of the split.
-        lengths: how many records each of its files holds.
-        form: of the records.
+        folder: folder of the data set.
+        name: name of the split.
+        lengths: number of records in each file.
+        codec: codec of the records.
 
     Raises:
         BadInput: a file is missing.
     """
 
-    def __init__(self, folder: Path, name: str, lengths: Sequence[int], form: RecordForm):
+    def __init__(self, folder: Path, name: str, lengths: Sequence[int], codec: RecordCodec):
         self.name = name
-        self.form = form
+        self.codec = codec
         self._folder = folder
         self._lengths = lengths
         paths = [shard_path(folder, name, i, len(lengths)) for i in range(len(lengths))]
         self._files = [
-            _File(str(p), take=n, examples_in_shard=n) for p, n in zip(paths, lengths, strict=True) if n
+            _FileInstruction(str(p), take=n, examples_in_shard=n)
+            for p, n in zip(paths, lengths, strict=True)
+            if n
         ]
         for file in self._files:
             if not Path(file.filename).is_file():
-                raise BadInput(f"{file.filename} is missing, though {DESCRIPTION} names it: prepare it again")
+                raise BadInput(f"{file.filename} is missing, but {DESCRIPTION} lists it: prepare it again")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Split, (self._folder, self.name, self._lengths, self.form)  # files are opened anew
+        return Split, (self._folder, self.name, self._lengths, self.codec)  # files are opened again
 
     def __len__(self) -> int:
         return sum(self._lengths)
 
     def __getitem__(self, index: Any) -> Any:
-        return self.form.decode(self.raw(index))
+        return self.codec.decode(self.raw(index))
 
     def raw(self, index: int) -> bytes:
-        """The bytes of a record; IndexError where there is none of this number."""
+        """Return the encoded record of an index; IndexError where it is out of range."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"record {index} of {len(self)} records of {self.name}")
         return self._source[index % len(self)]
@@ -273,8 +280,8 @@ class Split(Sequence[dict[str, Any]]):
 
 
 @dataclasses.dataclass
-class _File:
-    """What ArrayRecord asks of a file and of the part of it that is read: all."""
+class _FileInstruction:
+    """Instruction for ArrayRecord to read a file from its first record to its last."""
 
     filename: str
     take: int
@@ -283,12 +290,12 @@ class _File:
 
 
 def shard_path(folder: Path, split: str, index: int, count: int) -> Path:
-    """File `index` of the `count` files of a split, as TFDS names it."""
+    """Return the path of file `index` of the `count` files of a split, as TFDS names it."""
     return folder / f"{NAME}-{split}.{FORMAT}-{index:05d}-of-{count:05d}"
 
 
 class ShardWriter:
-    """Writes records to a file, which has its name only when it is whole; without a record there is no file.
+    """Writer of records, which renames its file when it is complete; without a record there is no file.
 
     ```python
     with ShardWriter(path) as shard:
@@ -307,7 +314,7 @@ class ShardWriter:
 
         check_target(self._path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = ArrayRecordWriter(str(self._unfinished), WRITING)
+        self._writer = ArrayRecordWriter(str(self._unfinished), WRITER_OPTIONS)
         return self
 
     def write(self, record: bytes) -> None:
@@ -323,39 +330,32 @@ class ShardWriter:
             self._unfinished.unlink()
 
 
-def write_shard(path: Path, records: Iterable[bytes]) -> int:
-    """Write records to a file; how many they were."""
-    with ShardWriter(path) as shard:
-        for record in records:
-            shard.write(record)
-    return shard.count
-
-
 def checksum(folder: Path) -> str:
-    """Of a data set's description, which another preparation changes.
+    """Return the SHA-256 of dataset.json, which identifies a preparation.
 
     Raises:
-        BadInput: there is none.
+        BadInput: not a prepared data set.
     """
     read_description(folder)
     return hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
 
 
 def read_description(folder: Path) -> Description:
-    """What dataset.json says.
+    """Read dataset.json.
 
     Raises:
-        BadInput: there is none, or it cannot be read, or is of another schema.
+        BadInput: it is missing, cannot be read, or is of another schema.
     """
     path = folder / DESCRIPTION
     if not path.is_file():
         raise BadInput(
-            f"{folder} is no prepared data set, since it has no {DESCRIPTION}: make it, or finish it, with vcjax prepare"
+            f"{folder} is not a prepared data set, since it has no {DESCRIPTION}: "
+            "run vcjax prepare to completion"
         )
     try:
         table = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read as json: {error}") from error
+        raise BadInput(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(table, dict) or table.get("schema") != SCHEMA:
         found = table.get("schema") if isinstance(table, dict) else None
         raise BadInput(
@@ -365,7 +365,7 @@ def read_description(folder: Path) -> Description:
 
 
 def write_description(folder: Path, description: Description) -> None:
-    """Write dataset.json, which makes the folder a data set. Call it last."""
+    """Write dataset.json, which marks the data set as complete."""
     with replacing(folder / DESCRIPTION) as unfinished:
         text = json.dumps(dataclasses.asdict(description), indent=1)
         unfinished.write_text(text + "\n", "utf-8")

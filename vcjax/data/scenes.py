@@ -1,4 +1,4 @@
-"""Scenes of a video, the stretches between cuts: where clips can be taken from without a cut in them."""
+"""Detection of scene cuts, so that clips do not contain any."""
 
 import contextlib
 import dataclasses
@@ -9,83 +9,84 @@ from jaxtyping import Float
 
 from vcjax.errors import BadInput
 
-# Pixels a side in which frames are compared: enough to tell pictures apart, too few to see grain.
-THUMBNAIL = 32
-# A cut changes the picture much, in levels of 255, and several times as much as its neighbours do, which a fast pan or
-# a shaking camera does not. The figures are those of PySceneDetect's adaptive detector.
-LEAST_CHANGE = 15.0
-TIMES_NEIGHBOURS = 3.0
+THUMBNAIL = 32  # side of the compared thumbnails in pixels; film grain averages out
+# A cut is a change of at least MIN_CHANGE (in levels of 255) and of MIN_RATIO times the mean change of the
+# neighbouring frames, which excludes fast pans and shaking cameras. The values are those of PySceneDetect's
+# adaptive detector.
+MIN_CHANGE = 15.0
+MIN_RATIO = 3.0
 NEIGHBOURS = 2  # frames on either side
-LONGEST = 2.0  # seconds that a frame may be shown: where a broken clock jumps, a scene ends
+MAX_FRAME_SECONDS = 2.0  # a longer gap between timestamps ends a scene
 
 
 @dataclasses.dataclass(frozen=True)
 class Scenes:
-    """What a file shows, seen from its first frame to its last.
+    """Scenes of a video or image file.
 
     Attributes:
-        stretches: begin and end of each scene in seconds, in their order; nothing in them is damaged.
+        intervals: start and end of each undamaged scene in seconds, in order.
         frames: number of frames that could be decoded.
-        damage: what is wrong with the file; empty where nothing is.
+        damage: description of the first error in the file; empty where there is none.
     """
 
-    stretches: list[tuple[float, float]]
+    intervals: list[tuple[float, float]]
     frames: int
     damage: str
 
     @property
-    def still(self) -> bool:
-        """Whether it is a picture: a single frame, and nothing missing."""
+    def is_image(self) -> bool:
+        """Whether the file is an image: a single frame without damage."""
         return self.frames == 1 and not self.damage
 
 
 def find_scenes(path: str | os.PathLike[str], *, cuts: bool = True) -> Scenes:
-    """Look at every frame of a video or picture.
+    """Find the scenes of a video or image by decoding every frame.
 
     ```python
-    find_scenes("film.mp4").stretches    # [(0.0, 7.32), (7.32, 9.8)]
+    find_scenes("film.mp4").intervals    # [(0.0, 7.32), (7.32, 9.8)]
     ```
 
     Args:
-        path: the file.
-        cuts: whether a cut ends a scene; only damage does without.
+        path: path of the file.
+        cuts: whether a cut ends a scene; if not, only damage and gaps do.
 
     Raises:
-        BadInput: it cannot be read, or no frame of it.
+        BadInput: the file, or every frame of it, cannot be read.
     """
     from vcjax.video.sources import UNKNOWN_RATE, open_source
 
-    times, ends, changes, broken, before = [], [], [], [], None
+    times, ends, changes, errors, previous = [], [], [], [], None
     with contextlib.closing(open_source(path)) as source:
-        for moment in source.moments(0.0):
-            small = source.thumbnail(moment.frame, THUMBNAIL).astype(np.int16)
-            changes.append(0.0 if before is None else float(np.abs(small - before).mean()))
-            broken.append(len(source.damage))
-            times.append(moment.time)
-            ends.append(moment.time + min(moment.seconds or 1 / UNKNOWN_RATE, LONGEST))
-            before = small
+        for timed in source.timed_frames(0.0):
+            thumbnail = source.thumbnail(timed.frame, THUMBNAIL).astype(np.int16)
+            changes.append(0.0 if previous is None else float(np.abs(thumbnail - previous).mean()))
+            errors.append(len(source.damage))
+            times.append(timed.time)
+            ends.append(timed.time + min(timed.seconds or 1 / UNKNOWN_RATE, MAX_FRAME_SECONDS))
+            previous = thumbnail
         damage = source.damage[0] if source.damage else ""
     if not times:
         reason = f" ({damage})" if damage else ""
-        raise BadInput(f"{path} holds no frame that can be decoded{reason}; give a whole video or picture")
-    gaps = np.diff(times, prepend=times[0]) > LONGEST
-    # A frame before which a packet was lost begins anew, as one behind a cut does.
-    new = gaps | (np.diff(broken, prepend=0) > 0)
+        raise BadInput(f"{path} has no frame that can be decoded{reason}; give a complete video or image")
+    gaps = np.diff(times, prepend=times[0]) > MAX_FRAME_SECONDS
+    # A frame after a lost packet begins a scene, as one after a cut does.
+    new = gaps | (np.diff(errors, prepend=0) > 0)
     if cuts:
-        new |= cut_before(np.array(changes))
+        new |= detect_cuts(np.array(changes))
     firsts = [0, *(i for i in range(1, len(times)) if new[i])]
     lasts = [*(i - 1 for i in firsts[1:]), len(times) - 1]
-    stretches = [(times[first], ends[last]) for first, last in zip(firsts, lasts, strict=True)]
-    return Scenes(stretches, len(times), damage)
+    intervals = [(times[first], ends[last]) for first, last in zip(firsts, lasts, strict=True)]
+    return Scenes(intervals, len(times), damage)
 
 
-def cut_before(changes: Float[np.ndarray, "F"]) -> np.ndarray:
-    """Which frames come behind a cut.
+def detect_cuts(changes: Float[np.ndarray, "F"]) -> np.ndarray:
+    """Return which frames follow a cut.
 
     Args:
-        changes: mean absolute change of each frame's pixels from the frame before, in levels; 0 for the first.
+        changes: mean absolute difference of each frame from the previous one, in levels of 255; 0 for the
+            first.
     """
     padded = np.pad(changes, NEIGHBOURS)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEIGHBOURS + 1)
     neighbours = (windows.sum(-1) - changes) / (2 * NEIGHBOURS)
-    return (changes >= LEAST_CHANGE) & (changes >= TIMES_NEIGHBOURS * neighbours)
+    return (changes >= MIN_CHANGE) & (changes >= MIN_RATIO * neighbours)

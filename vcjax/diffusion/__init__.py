@@ -1,1 +1,1 @@
-"""Diffusion as mathematics: schedules, objectives, guidance and DDIM as functions of arrays and a `denoise`."""
+"""Diffusion: noise schedules, training targets, guidance and samplers, as functions of arrays and a `denoise` callable."""

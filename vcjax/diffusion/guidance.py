@@ -1,4 +1,4 @@
-"""Classifier-free guidance between any two condition sets (arXiv 2207.12598; VideoComposer, section 3.3)."""
+"""Classifier-free guidance between any two sets of conditions (arXiv 2207.12598; VideoComposer, section 3.3)."""
 
 from collections.abc import Callable
 
@@ -9,23 +9,23 @@ Denoise = Callable[[Array, Array], Array]
 
 
 def guided(denoise: Denoise, weight: Float[Array, ""] | float) -> Denoise:
-    """Turn a denoiser of both branches into one of the guided answer.
+    """Turn a denoiser of two branches into one of the guided prediction.
 
-    out = out(away) + weight * (out(toward) - out(away)), for epsilon, v and x0 alike, since all are affine in one
-    another at fixed z and t.
+    out = out(negative) + weight * (out(positive) - out(negative)). It holds for epsilon, v and x0 alike, since at fixed
+    z and t each is affine in the others.
 
     Args:
-        denoise: maps `[2 B, ...]` and timesteps `[2 B]` to `[2 B, ...]`; the first B rows are conditioned on the set
-            that guidance leads away from, the last B on the set that it leads toward. One batch, one call.
-        weight: 1 is the plain `toward` branch.
+        denoise: maps latents `[2 B, ...]` and timesteps `[2 B]` to predictions `[2 B, ...]` in one call. The first B
+            rows are conditioned on the negative set, the last B on the positive set.
+        weight: guidance weight w; 1 gives the positive branch alone.
 
     Returns:
-        A function of `[B, ...]` and `[B]`.
+        A function of latents `[B, ...]` and timesteps `[B]`.
     """
 
     def combined(z: Float[Array, "B ..."], t: Int[Array, "B"]) -> Float[Array, "B ..."]:
         out = denoise(jnp.concatenate([z, z]), jnp.concatenate([t, t]))
-        away, toward = jnp.split(out, 2)
-        return away + weight * (toward - away)
+        negative, positive = jnp.split(out, 2)
+        return negative + weight * (positive - negative)
 
     return combined

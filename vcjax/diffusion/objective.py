@@ -1,4 +1,4 @@
-"""What the network learns to predict: noise (epsilon), velocity (v) or the clean latent (x0)."""
+"""Training targets: what the network predicts is the noise (epsilon), the velocity (v) or the latent without noise (x0)."""
 
 from typing import Literal
 
@@ -11,51 +11,55 @@ from vcjax.errors import BadInput
 Prediction = Literal["epsilon", "v", "x0"]
 
 
-def signal_and_noise(schedule: Schedule, t: Int[Array, "B"]) -> tuple[Float[Array, "B"], Float[Array, "B"]]:
-    """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), made in float64 and rounded once to float32."""
-    signal = jnp.asarray(schedule.alpha_bar**0.5, jnp.float32)
-    noise = jnp.asarray((1.0 - schedule.alpha_bar) ** 0.5, jnp.float32)
-    return signal[t], noise[t]
+def alpha_sigma(schedule: Schedule, t: Int[Array, "B"]) -> tuple[Float[Array, "B"], Float[Array, "B"]]:
+    """Return alpha_t = sqrt(alpha_bar_t) and sigma_t = sqrt(1 - alpha_bar_t).
+
+    Both are computed in float64 and rounded once to float32.
+    """
+    alpha = jnp.asarray(schedule.alpha_bar**0.5, jnp.float32)
+    sigma = jnp.asarray((1.0 - schedule.alpha_bar) ** 0.5, jnp.float32)
+    return alpha[t], sigma[t]
 
 
 def q_sample(
-    clean: Float[Array, "B ..."], noise: Float[Array, "B ..."], t: Int[Array, "B"], schedule: Schedule
+    x0: Float[Array, "B ..."], noise: Float[Array, "B ..."], t: Int[Array, "B"], schedule: Schedule
 ) -> Float[Array, "B ..."]:
-    """The forward process q(z_t | z_0) at given noise (DDPM, arXiv 2006.11239, equation 4)."""
-    signal, sigma = (_as_columns(x, clean) for x in signal_and_noise(schedule, t))
-    return signal * clean + sigma * noise
+    """Sample the forward process: z_t = alpha_t x0 + sigma_t noise (DDPM, arXiv 2006.11239, equation 4)."""
+    alpha, sigma = (_broadcast(x, x0) for x in alpha_sigma(schedule, t))
+    return alpha * x0 + sigma * noise
 
 
-def target(
+def prediction_target(
     prediction: Prediction,
-    clean: Float[Array, "B ..."],
+    x0: Float[Array, "B ..."],
     noise: Float[Array, "B ..."],
     t: Int[Array, "B"],
     schedule: Schedule,
 ) -> Float[Array, "B ..."]:
-    """What the network should answer at (z_t, t).
+    """Return the regression target of the network at (z_t, t).
 
-    epsilon: the noise (DDPM); v: signal * noise - sigma * clean (arXiv 2202.00512, appendix D); x0: the clean latent.
+    epsilon: the noise (DDPM); v: alpha_t noise - sigma_t x0 (arXiv 2202.00512, appendix D); x0: x0 itself.
     """
     check_prediction(prediction, schedule)
     if prediction == "epsilon":
         return noise
     if prediction == "x0":
-        return clean
-    signal, sigma = (_as_columns(x, clean) for x in signal_and_noise(schedule, t))
-    return signal * noise - sigma * clean
+        return x0
+    alpha, sigma = (_broadcast(x, x0) for x in alpha_sigma(schedule, t))
+    return alpha * noise - sigma * x0
 
 
 def check_prediction(prediction: str, schedule: Schedule) -> None:
-    """Raise BadInput for an unknown prediction, or for epsilon where the last timestep holds no signal."""
+    """Raise BadInput for an unknown prediction type, or for epsilon with zero terminal SNR."""
     if prediction not in ("epsilon", "v", "x0"):
         raise BadInput(f"prediction must be epsilon, v or x0, not {prediction!r}")
     if prediction == "epsilon" and schedule.zero_terminal_snr:
         raise BadInput(
-            "epsilon says nothing of a clean latent where no signal is left: "
-            "take prediction v or x0 with zero_terminal_snr, or switch zero_terminal_snr off"
+            "epsilon does not determine x0 at zero SNR: "
+            "use prediction v or x0 with zero_terminal_snr, or switch zero_terminal_snr off"
         )
 
 
-def _as_columns(x: Array, like: Array) -> Array:
+def _broadcast(x: Array, like: Array) -> Array:
+    """Append axes of length 1 to `[B]`."""
     return x.reshape(-1, *(1 for _ in like.shape[1:]))

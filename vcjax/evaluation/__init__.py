@@ -1,1 +1,1 @@
-"""Measures of whether a video obeys its conditions: functions of arrays that call no network, and intervals of their means."""
+"""Evaluation of condition fidelity: metrics, evaluators that generate and score videos, and reports."""

@@ -1,4 +1,4 @@
-"""What all measures take: arrays of JAX or numpy."""
+"""Array types that the metrics accept: JAX or NumPy."""
 
 import jax
 import numpy as np

@@ -1,98 +1,154 @@
-"""What a model is asked for: test clips, the same clips changed on purpose, and the conditions that each of them gives."""
+"""Evaluation cases of the sprite world: which conditions videos are generated from, and how they are scored.
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+A case combines one or more condition sources (see `vcjax.evaluation.condition_sources`), each taken from a
+variant of the test clip. All of its conditions are in guidance's positive set and the negative set is empty.
+"""
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Int
+import dataclasses
+import itertools
 
-from vcjax.conditions.base import ClipShape, extract
-from vcjax.conditions.mask import hide, random_mask
-from vcjax.conditions.strokes import Stroke, Strokes
-from vcjax.data import sprites
-from vcjax.data.sprites import DIRECTIONS, Scene, Sprites
-from vcjax.data.sprites.edit import redirected, repainted, stroked
-from vcjax.video.clip import Clip
+from vcjax.errors import BadInput
+from vcjax.evaluation.condition_sources import CONDITIONS, ORIGINAL, REDIRECTED, REPAINTED, STROKED
 
-SPLIT = "test"
-OWN, TURNED, REPAINTED, STROKED = "own", "turned", "repainted", "stroked"
-STROKE_WIDTH = 1.15  # of a drawn disc, in diameters of one of the object's area: people draw generously
-
-VARIANTS: dict[str, Callable[[Scene, Int[Array, ""]], Scene]] = {
-    OWN: lambda scene, n: scene,
-    TURNED: lambda scene, n: redirected(scene),
-    REPAINTED: lambda scene, n: repainted(scene),
-    STROKED: lambda scene, n: stroked(scene, n % len(DIRECTIONS)),
-}
+SPATIAL, TEMPORAL = ("image", "single_sketch"), ("motion", "depth", "sketch")
+MAPS = ("image", "single_sketch", "motion", "depth", "mask", "sketch")
+GUIDANCE_SCALES = (1.0, 2.0, 4.0, 8.0)  # of the group `curves`
+UNCONDITIONAL = "unconditional"
 
 
-def clips_of(variant: str, indices: Int[np.ndarray, "N"], shape: ClipShape) -> Sprites:
-    """The clips of the test split with these indices, changed as the variant says, and their truth; on the host."""
-    number = jnp.asarray(list(VARIANTS).index(variant))
-    return jax.device_get(_render(number, jnp.asarray(indices), shape.frames, shape.height))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalCase:
+    """A set of conditions to generate videos from, and what the videos are scored for.
+
+    Attributes:
+        name: name of the case, unique in `CASES`.
+        group: group of the case, one of `GROUPS`.
+        sources: (condition source, variant) pairs: the conditions, and the variant of the clip each is taken
+            from.
+        target: variant of the clip that the video should match.
+        scored: conditions (or `trajectory`) whose metrics are computed; empty for a case that is only a
+            baseline.
+        baseline: name of the case with the same conditions except the scored ones.
+        guidance: guidance scale; None for the protocol's.
+        single: for a pair, the name of the case of each condition by itself, as (condition, case) pairs.
+    """
+
+    name: str
+    group: str
+    sources: tuple[tuple[str, str], ...]
+    target: str = ORIGINAL
+    scored: tuple[str, ...]
+    baseline: str = UNCONDITIONAL
+    guidance: float | None = None
+    single: tuple[tuple[str, str], ...] = ()
 
 
-@partial(jax.jit, static_argnums=(2, 3))
-def _render(variant: Int[Array, ""], indices: Int[Array, "N"], frames: int, size: int) -> Sprites:
-    """One program for all variants: the renderer takes long to compile."""
-
-    def one(n: Int[Array, ""]) -> Sprites:
-        scene = jax.lax.switch(variant, list(VARIANTS.values()), sprites.scene(SPLIT, n), n)
-        return sprites.render(scene, frames=frames, size=size)
-
-    return jax.vmap(one)(indices)
+def _original(*names: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, ORIGINAL) for name in names)
 
 
-def conditions_of(clip: Sprites, names: tuple[str, ...], fps: float, seed: int) -> dict[str, Any]:
-    """Conditions that one clip gives, by name, as a person would hand them to the composer.
+def _all_cases() -> tuple[EvalCase, ...]:
+    unconditional = EvalCase(name=UNCONDITIONAL, group="single", sources=(), scored=())
+    single = [
+        EvalCase(name=name, group="single", sources=_original(name), scored=(name,))
+        for name in ("text", "style", *MAPS)
+    ]
+    pairs = [_pair(*names) for names in itertools.combinations(MAPS, 2)]
+    curves = [
+        EvalCase(
+            name=f"{name}, guidance {scale:g}",
+            group="curves",
+            sources=_original(name),
+            scored=(name,),
+            guidance=scale,
+        )
+        for name in ("text", "style", *MAPS)
+        for scale in GUIDANCE_SCALES
+    ]
+    return (unconditional, *single, *_tasks(), *pairs, *curves)
+
+
+def _tasks() -> list[EvalCase]:
+    """Return the tasks of the paper: text with each map, motion transfer, strokes and video translation."""
+    tasks = [
+        EvalCase(
+            name=f"text + {name}", group="tasks", sources=_original("text", name),
+            scored=(name,), baseline="text",
+        )
+        for name in ("image", "single_sketch", "depth", "mask", "sketch")
+    ]  # fmt: skip
+    tasks += [
+        EvalCase(
+            name="text + motion", group="tasks", sources=_original("text", "motion"),
+            scored=("motion", "trajectory"), baseline="text",
+        ),
+        EvalCase(
+            name="motion transfer", group="tasks", sources=(("image", ORIGINAL), ("motion", REDIRECTED)),
+            target=REDIRECTED, scored=("image", "motion", "trajectory"), baseline="image",
+        ),
+        EvalCase(
+            name="strokes baseline", group="tasks", sources=(("image", STROKED),), target=STROKED, scored=(),
+        ),
+        EvalCase(
+            name="strokes", group="tasks", sources=(("image", STROKED), ("strokes", STROKED)), target=STROKED,
+            scored=("image", "strokes", "trajectory"), baseline="strokes baseline",
+        ),
+        EvalCase(
+            name="translation", group="tasks",
+            sources=(("text", REPAINTED), ("style", REPAINTED), ("motion", ORIGINAL), ("depth", ORIGINAL)),
+            target=REPAINTED, scored=("text", "style", "motion", "trajectory", "depth"),
+        ),
+    ]  # fmt: skip
+    return tasks
+
+
+def _pair(a: str, b: str) -> EvalCase:
+    """Return the case of two maps; a spatial and a temporal one are taken from different variants.
+
+    The spatial map fixes the first frame only, so a temporal map of the redirected variant does not
+    contradict it.
+    """
+    counterfactual = a in SPATIAL and b in TEMPORAL
+    variant = REDIRECTED if counterfactual else ORIGINAL
+    return EvalCase(
+        name=f"{a} + {b}",
+        group="pairs",
+        sources=((a, ORIGINAL), (b, variant)),
+        target=variant,
+        scored=(a, b),
+        single=((a, a), (b, b)),
+    )
+
+
+CASES: dict[str, EvalCase] = {case.name: case for case in _all_cases()}
+GROUPS = tuple(dict.fromkeys(case.group for case in CASES.values()))
+
+
+def select_cases(groups: tuple[str, ...], conditions: tuple[str, ...]) -> list[EvalCase]:
+    """Return the cases of these groups that a model supports, with the cases they are compared with.
 
     Args:
-        clip: without the batch's axis.
-        names: keys of `GIVERS`.
-        fps: of the clip.
-        seed: of the mask.
+        groups: names from `GROUPS`.
+        conditions: names of the model's conditions.
+
+    Returns:
+        Cases in the order of `CASES`.
+
+    Raises:
+        BadInput: a group does not exist, or the model supports no case of these groups.
     """
-    return {CONDITIONS.get(name, name): GIVERS[name](clip, fps, seed) for name in names}
-
-
-def _text(clip: Sprites, fps: float, seed: int) -> Any:
-    return sprites.caption(clip.facts)
-
-
-def _style(clip: Sprites, fps: float, seed: int) -> Any:
-    return extract(Clip(np.asarray(clip.frames), fps))
-
-
-def _image(clip: Sprites, fps: float, seed: int) -> Any:
-    return clip.frames[:1].astype(np.float32) / 255
-
-
-def _mask(clip: Sprites, fps: float, seed: int) -> Any:
-    frames = np.asarray(clip.frames, np.float32) / 127.5 - 1
-    _, height, width, _ = frames.shape
-    return hide(frames, random_mask(seed, (height, width)))
-
-
-def _stroke(clip: Sprites, fps: float, seed: int) -> Any:
-    """A straight line from the main object's first centre to its last, as wide as the object."""
-    height, width = clip.frames.shape[1:3]
-    begin, end = (tuple(point.tolist()) for point in clip.track[[0, -1]] + 0.5)
-    diameter = STROKE_WIDTH * 2 * float(np.sqrt(clip.mask[0].sum() / np.pi))
-    return Strokes(size=(width, height), strokes=(Stroke(points=(begin, end), width=diameter),))
-
-
-GIVERS: Mapping[str, Callable[[Sprites, float, int], Any]] = {
-    "text": _text,
-    "style": _style,
-    "image": _image,
-    "single_sketch": lambda clip, fps, seed: clip.outline[:1],
-    "motion": lambda clip, fps, seed: clip.motion,
-    "depth": lambda clip, fps, seed: clip.depth,
-    "mask": _mask,
-    "sketch": lambda clip, fps, seed: clip.outline,
-    "strokes": _stroke,
-}
-CONDITIONS = {"strokes": "motion"}  # what of these is a way to say a condition of another name
+    for group in groups:
+        if group not in GROUPS:
+            raise BadInput(f"there is no group of cases {group!r}: choose from {', '.join(GROUPS)}")
+    supported = {
+        name: case
+        for name, case in CASES.items()
+        if all(CONDITIONS.get(source, source) in conditions for source, _ in case.sources)
+    }
+    selected = [case for case in supported.values() if case.group in groups and case.scored]
+    if not selected:
+        raise BadInput(
+            f"a model with the conditions {', '.join(conditions)} has no case in {', '.join(groups)}"
+        )
+    compared = {name for case in selected for name in (case.baseline, *(other for _, other in case.single))}
+    return [case for case in supported.values() if case in selected or case.name in compared]

@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap intervals of a mean, or of anything else that is made of means over clips."""
+"""Bootstrap confidence intervals of means over clips and of functions of such means."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +14,13 @@ LEVEL = 0.95
 
 
 class Interval(NamedTuple):
-    """A figure, and the bounds between which it lies with a certain probability."""
+    """A statistic and its confidence interval.
+
+    Attributes:
+        value: the statistic of the sample.
+        low: lower bound.
+        high: upper bound.
+    """
 
     value: float
     low: float
@@ -28,30 +34,32 @@ def bootstrap(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
-    """A figure over clips with its percentile interval (Efron 1979): clips are drawn anew, with replacement.
+    """Return a statistic over clips with its bootstrap percentile interval (Efron 1979).
+
+    Clips are resampled with replacement.
 
     ```python
-    bootstrap(errors)                                       # their mean
-    bootstrap(errors, others, of=lambda a, b: a / b)        # a ratio of means, the same clips in both
+    bootstrap(errors)                                       # mean of the errors
+    bootstrap(errors, others, of=lambda a, b: a / b)        # ratio of means; clips are resampled jointly
     ```
 
     Args:
-        samples: scores (or hits, yes and no) of the same clips in the same order, one array for each setting.
-        of: the figure, made of the mean of each of the samples; it works element by element.
-        draws: how often clips are drawn anew.
-        level: probability that the interval holds.
-        seed: of the draws.
+        samples: scores (numbers or booleans) of the same clips in the same order, one array for each case.
+        of: the statistic, an elementwise function of the mean of each of the samples.
+        draws: number of bootstrap samples.
+        level: confidence level of the interval.
+        seed: seed of the resampling.
 
     Raises:
-        BadInput: no clips, samples of different length, or a score that is NaN or infinite.
+        BadInput: no clips, samples of different lengths, or a score that is NaN or infinite.
     """
     if not samples or len({len(sample) for sample in samples}) > 1 or not len(samples[0]):
-        raise BadInput("a bootstrap needs scores of at least one clip, and equally many for each setting")
+        raise BadInput("a bootstrap needs scores of at least one clip, and equally many for each case")
     scores = np.stack([np.asarray(sample, np.float64) for sample in samples])
     if not np.isfinite(scores).all():
         raise BadInput("a bootstrap needs finite scores, but one is NaN or infinite")
     clips = scores.shape[1]
     drawn = np.random.default_rng(seed).integers(0, clips, (draws, clips))
-    figures = of(*(sample[drawn].mean(-1) for sample in scores))
-    low, high = np.quantile(figures, [(1 - level) / 2, (1 + level) / 2])
+    statistics = of(*(sample[drawn].mean(-1) for sample in scores))
+    low, high = np.quantile(statistics, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(of(*scores.mean(-1))), float(low), float(high))

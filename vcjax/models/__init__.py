@@ -1,1 +1,1 @@
-"""The networks of the method as pure Flax modules, channels last: sizes are fields, released sizes are defaults."""
+"""Networks as Flax modules, channels last; the defaults of their fields are the released sizes."""

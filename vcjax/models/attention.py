@@ -1,4 +1,4 @@
-"""Scaled dot-product attention in the form that suits the device and the size of the score matrix."""
+"""Scaled dot-product attention, with an implementation chosen by device and size of the score matrix."""
 
 import math
 from typing import Literal
@@ -12,13 +12,14 @@ from vcjax.platforms import platform
 
 Implementation = Literal["auto", "cudnn", "blockwise", "plain"]
 
-# Above this many scores for one head the matrix leaves the caches of a core; `auto` then works in blocks.
-PLAIN_SCORES = 256 * 256
+# Largest score matrix of one head that `auto` computes in one piece; larger ones exceed the caches of a CPU
+# core.
+MAX_PLAIN_SCORES = 256 * 256
 QUERY_BLOCK = 1024
-CUDNN_HEAD = 128  # most channels of a head that cuDNN's attention takes, on every generation of GPU
+MAX_CUDNN_HEAD_DIM = 128  # largest head dimension that cuDNN supports on every GPU generation
 
 
-def attend(
+def dot_product_attention(
     query: Float[Array, "*B N H D"],
     key: Float[Array, "*B M H D"],
     value: Float[Array, "*B M H D"],
@@ -27,20 +28,22 @@ def attend(
     causal: bool = False,
     implementation: Implementation = "auto",
 ) -> Float[Array, "*B N H D"]:
-    """softmax(q k / sqrt D) v for each head; the softmax is computed in float32 at least.
+    """Return softmax(Q K^T / sqrt(D)) V for each head (arXiv 1706.03762, equation 1).
+
+    The softmax is computed in float32 or higher precision.
 
     Args:
-        query: queries.
-        key: keys.
-        value: values.
-        mask: which keys are there; at least one of each row must be.
-        causal: query i sees keys up to i only.
-        implementation: `cudnn` (NVIDIA, 16-bit only), `blockwise` (never more scores at once than one head's
-            for `QUERY_BLOCK` queries), `plain` (all scores at once; it alone takes several axes of rows), or `auto`,
-            which takes the best for the default device and the shapes.
+        query: queries Q.
+        key: keys K.
+        value: values V.
+        mask: True for keys to attend to; at least one in each row.
+        causal: query i attends to keys 0 to i only.
+        implementation: `cudnn` (NVIDIA GPUs, 16-bit types only), `blockwise` (holds the scores of
+            `QUERY_BLOCK` queries of one head at a time), `plain` (holds all scores; the only one that
+            supports several batch axes), or `auto`, which selects one by platform and shapes.
     """
     if implementation == "auto":
-        implementation = _best(query, key)
+        implementation = _select_implementation(query, key)
     if implementation == "plain":
         return _plain(query, key, value, _bias(mask, causal, query.shape[-3], key.shape[-3]))
     if implementation == "cudnn":
@@ -55,28 +58,32 @@ def attend(
     return _blockwise(query, key, value, _bias(mask, causal, query.shape[1], key.shape[1]))
 
 
-def _best(query: Array, key: Array) -> Implementation:
+def _select_implementation(query: Array, key: Array) -> Implementation:
+    """Return the implementation that `auto` selects."""
     scores = query.shape[-3] * key.shape[-3]
-    if scores <= PLAIN_SCORES:
+    if scores <= MAX_PLAIN_SCORES:
         return "plain"
     sixteen_bits = query.dtype in (jnp.bfloat16, jnp.float16)
-    size = query.shape[-1]
-    if platform() == "gpu" and sixteen_bits and size % 8 == 0 and size <= CUDNN_HEAD:
+    head_dim = query.shape[-1]
+    if platform() == "gpu" and sixteen_bits and head_dim % 8 == 0 and head_dim <= MAX_CUDNN_HEAD_DIM:
         return "cudnn"
     return "blockwise"
 
 
 def _bias(mask: Array | None, causal: bool, queries: int, keys: int) -> Array | None:
-    """What is added to the scores, `[... or 1, 1, N or 1, M]`: 0 where a key is seen, -inf elsewhere."""
-    seen = None if mask is None else mask[..., None, None, :]
+    """Return the bias of the scores, `[... or 1, 1, N or 1, M]`: 0 for keys to attend to, -inf for others."""
+    allowed = None if mask is None else mask[..., None, None, :]
     if causal:
         lower = jnp.tril(jnp.ones((queries, keys), bool))[None, None]
-        seen = lower if seen is None else seen & lower
-    return None if seen is None else jnp.where(seen, 0.0, -jnp.inf).astype(jnp.float32)
+        allowed = lower if allowed is None else allowed & lower
+    return None if allowed is None else jnp.where(allowed, 0.0, -jnp.inf).astype(jnp.float32)
 
 
 def _softmax_values(query: Array, key: Array, value: Array, bias: Array | None) -> Array:
-    """Attention of `[..., N, D]` on `[..., M, D]`; the division comes after the product with the values."""
+    """Return the attention of queries `[..., N, D]` on keys `[..., M, D]`.
+
+    The softmax is normalised after the product with the values, which is smaller than the score matrix.
+    """
     wide = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("...nd,...md->...nm", query, key, preferred_element_type=wide)
     if bias is not None:
@@ -87,46 +94,49 @@ def _softmax_values(query: Array, key: Array, value: Array, bias: Array | None) 
     return (out / total).astype(value.dtype)
 
 
-def _heads_first(x: Array) -> Array:
+def _swap_heads(x: Array) -> Array:
+    """`[..., N, H, D]` to `[..., H, N, D]`, or the inverse."""
     return x.swapaxes(-2, -3)
 
 
 def _plain(query: Array, key: Array, value: Array, bias: Array | None) -> Array:
     query = query * (1.0 / math.sqrt(query.shape[-1]))
-    out = _softmax_values(_heads_first(query), _heads_first(key), _heads_first(value), bias)
-    return _heads_first(out)
+    out = _softmax_values(_swap_heads(query), _swap_heads(key), _swap_heads(value), bias)
+    return _swap_heads(out)
 
 
 def _blockwise(query: Array, key: Array, value: Array, bias: Array | None) -> Array:
-    """One head and one block of queries at a time; gradients recompute the block instead of storing it."""
-    batch, length, heads, size = query.shape
+    """Process one head and one block of queries at a time; the backward pass recomputes each block."""
+    batch, length, heads, head_dim = query.shape
     blocks = -(-length // QUERY_BLOCK)
     padded = blocks * QUERY_BLOCK if blocks > 1 else length
     block = padded // blocks
 
     def rows(x: Array) -> Array:
-        """[B, N, H, D] -> [B * H, N, D]."""
-        return _heads_first(x).reshape(batch * heads, x.shape[1], size)
+        """`[B, N, H, D]` to `[B * H, N, D]`."""
+        return _swap_heads(x).reshape(batch * heads, x.shape[1], head_dim)
 
     def in_blocks(x: Array, axis: int) -> Array:
+        """Zero-pad an axis and split it into blocks."""
         widths = [(0, 0)] * x.ndim
         widths[axis] = (0, padded - length)
         x = jnp.pad(x, widths)
         return x.reshape(*x.shape[:axis], blocks, block, *x.shape[axis + 1 :])
 
-    queries = in_blocks(rows(query * (1.0 / math.sqrt(size))), 1).reshape(batch * heads * blocks, block, size)
+    queries = in_blocks(rows(query * (1.0 / math.sqrt(head_dim))), 1)
+    queries = queries.reshape(batch * heads * blocks, block, head_dim)
     keys, values = rows(key), rows(value)
     if bias is not None:
         bias = jnp.broadcast_to(bias[:, 0], (batch, length, key.shape[1]))
         bias = in_blocks(bias, 1).reshape(batch * blocks, block, -1)
 
     @jax.checkpoint
-    def one(inputs: tuple[Array, Array]) -> Array:
+    def attend_block(inputs: tuple[Array, Array]) -> Array:
         index, q = inputs
-        head, at = index // blocks, index % blocks
-        b = None if bias is None else bias[head // heads * blocks + at]
-        return _softmax_values(q, keys[head], values[head], b)
+        row, block_index = index // blocks, index % blocks
+        b = None if bias is None else bias[row // heads * blocks + block_index]
+        return _softmax_values(q, keys[row], values[row], b)
 
-    out = lax.map(one, (jnp.arange(queries.shape[0]), queries))
-    out = out.reshape(batch, heads, padded, size)[:, :, :length]
-    return _heads_first(out)
+    out = lax.map(attend_block, (jnp.arange(queries.shape[0]), queries))
+    out = out.reshape(batch, heads, padded, head_dim)[:, :, :length]
+    return _swap_heads(out)

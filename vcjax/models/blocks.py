@@ -1,41 +1,41 @@
-"""The four blocks that the 3D UNet is made of: residual with temporal convolutions, and two transformers.
+"""Blocks of the 3D UNet: residual blocks with temporal convolutions, transformers and resampling.
 
-Every block maps a clip `[B, F, h, w, C]` to a clip. Inside, spatial layers see `[B*F, h, w, C]` and temporal
-layers `[B, F, h*w, C]`. On several devices the former have their share of the frames, the latter of the pixels.
+Every block maps a clip `[B, F, h, w, C]` to a clip. Inside, spatial layers process `[B*F, h, w, C]` and
+temporal layers `[B, F, h*w, C]`. On several devices spatial layers are sharded over frames, temporal layers
+over pixels.
 """
 
 from functools import partial
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from einops import rearrange
 from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float
 
+from vcjax.kernels.winograd import convolve
 from vcjax.models.attention import Implementation
-from vcjax.models.layers import Attention, GroupNorm, conv3x3, dense, exact_gelu, layer_norm
+from vcjax.models.layers import GEGLU, Attention, GroupNorm, conv3x3, dense, layer_norm
 from vcjax.models.layout import Layout
-from vcjax.models.winograd import convolve
 
-TRANSFORMER_NORM_EPSILON = 1e-6  # of the group norm in front of a transformer; all other norms have 1e-5
-FEED_FORWARD = 4
+TRANSFORMER_NORM_EPSILON = 1e-6  # of the group norm before a transformer; all other norms have 1e-5
+FEED_FORWARD = 4  # channels of the feed-forward layer, in units of the input's
 
 
 class TemporalConvolutions(nn.Module):
-    """Four convolutions along the frame axis with a residual around them, the last one zero at start."""
+    """Four convolutions along the frame axis with a residual connection; the last is initialised to zero."""
 
-    groups: int
+    norm_groups: int
     dropout: float
     dtype: Dtype
 
     @nn.compact
     def __call__(self, x: Float[Array, "B F N C"], deterministic: bool) -> Float[Array, "B F N C"]:
-        """Mix neighbouring frames of each pixel; norms span frames and space."""
+        """Mix neighbouring frames of each pixel; norm statistics span frames and space."""
         channels = x.shape[-1]
         y = x
         for i in range(4):
-            y = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name=f"norm_{i}")(y))
+            y = nn.silu(GroupNorm(self.norm_groups, dtype=self.dtype, name=f"norm_{i}")(y))
             if i > 0:
                 y = nn.Dropout(self.dropout)(y, deterministic=deterministic)
             y = nn.Conv(
@@ -51,10 +51,10 @@ class TemporalConvolutions(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with the time embedding between them, then the temporal convolutions."""
+    """Two 3x3 convolutions with the time embedding added between them, then the temporal convolutions."""
 
     features: int
-    groups: int
+    norm_groups: int
     dropout: float
     dtype: Dtype
     layout: Layout
@@ -63,32 +63,44 @@ class ResidualBlock(nn.Module):
     def __call__(
         self, x: Float[Array, "B F h w C"], time: Float[Array, "B #F E"], temporal: bool, deterministic: bool
     ) -> Float[Array, "B F h w D"]:
-        """Map `C` to `features` channels; `time` is the embedding before its SiLU."""
+        """Map `C` to `features` channels.
+
+        Args:
+            x: clip.
+            time: time embedding before its SiLU.
+            temporal: False skips the temporal convolutions.
+            deterministic: False enables dropout.
+        """
         batch, frames, height, width, channels = x.shape
-        merged, apart = self.layout.merged, partial(self.layout.apart, batch=batch)
-        x = merged(x)
-        y = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_0")(x))
+        flatten, unflatten = self.layout.flatten_frames, partial(self.layout.unflatten_frames, batch=batch)
+        x = flatten(x)
+        y = nn.silu(GroupNorm(self.norm_groups, dtype=self.dtype, name="norm_0")(x))
         y = conv3x3(self.features, self.dtype, "conv_0")(y)
         shift = dense(self.features, self.dtype, "time")(nn.silu(time))
-        y = merged(apart(y) + shift[:, :, None, None])
-        y = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_1")(y))
-        y = merged(nn.Dropout(self.dropout)(apart(y), deterministic=deterministic))
+        y = flatten(unflatten(y) + shift[:, :, None, None])
+        y = nn.silu(GroupNorm(self.norm_groups, dtype=self.dtype, name="norm_1")(y))
+        y = flatten(nn.Dropout(self.dropout)(unflatten(y), deterministic=deterministic))
         y = conv3x3(self.features, self.dtype, "conv_1", zero=True)(y)
         if channels != self.features:
             x = dense(self.features, self.dtype, "skip")(x)
-        x = apart(x + y)
+        x = unflatten(x + y)
         if temporal:
-            x = self.layout.by_pixels(x.reshape(batch, frames, height * width, self.features))
-            x = TemporalConvolutions(self.groups, self.dropout, self.dtype, name="temporal")(x, deterministic)
-            x = self.layout.back_to_frames(x).reshape(batch, frames, height, width, self.features)
+            x = self.layout.shard_pixels(x.reshape(batch, frames, height * width, self.features))
+            x = TemporalConvolutions(self.norm_groups, self.dropout, self.dtype, name="temporal")(
+                x, deterministic
+            )
+            x = self.layout.reshard_frames(x).reshape(batch, frames, height, width, self.features)
         return x
 
 
-class TransformerLayer(nn.Module):
-    """Self-attention, attention on a context (on itself without one), gated feed-forward: each behind a norm."""
+class BasicTransformerBlock(nn.Module):
+    """Self-attention, cross-attention and GEGLU feed-forward, each with pre-norm and residual connection.
+
+    Without a context the cross-attention is a second self-attention.
+    """
 
     heads: int
-    head_size: int
+    head_dim: int
     dtype: Dtype
     attention: Implementation
     layout: Layout
@@ -100,12 +112,18 @@ class TransformerLayer(nn.Module):
         context: Float[Array, "B M E"] | None = None,
         mask: Bool[Array, "B M"] | None = None,
     ) -> Float[Array, "N L C"]:
-        """Rows of `x` are frames or pixels; a context has one row a clip and is seen by all of that clip's."""
+        """Transform sequences; all sequences of a clip attend to the same context.
+
+        Args:
+            x: sequences; the leading axis is flattened frames or pixels of the clips.
+            context: keys of the cross-attention, one row for each clip.
+            mask: True for keys of the context that exist.
+        """
 
         def attention(name: str) -> Attention:
             return Attention(
                 self.heads,
-                self.head_size,
+                self.head_dim,
                 dtype=self.dtype,
                 implementation=self.attention,
                 layout=self.layout,
@@ -117,21 +135,21 @@ class TransformerLayer(nn.Module):
         y = layer_norm(self.dtype, "norm_1")(x)
         if context is None:
             y = attention("cross")(y)
-        else:  # all frames of a clip are one long row of queries: keys are made once a clip
-            y = self.layout.apart(y, context.shape[0])
-            seen = attention("cross")(y.reshape(y.shape[0], -1, channels), context, mask)
-            y = self.layout.merged(seen.reshape(y.shape))
+        else:  # the queries of all frames of a clip are concatenated, so that keys are computed once per clip
+            y = self.layout.unflatten_frames(y, context.shape[0])
+            out = attention("cross")(y.reshape(y.shape[0], -1, channels), context, mask)
+            y = self.layout.flatten_frames(out.reshape(y.shape))
         x = x + y
         y = layer_norm(self.dtype, "norm_2")(x)
-        value, gate = jnp.split(dense(2 * FEED_FORWARD * channels, self.dtype, "gated")(y), 2, -1)
-        return x + dense(channels, self.dtype, "out")(value * exact_gelu(gate))
+        y = GEGLU(FEED_FORWARD * channels, self.dtype, name="geglu")(y)
+        return x + dense(channels, self.dtype, "out")(y)
 
 
 class SpatialTransformer(nn.Module):
-    """Attention among the pixels of each frame, and of each pixel on the tokens."""
+    """Self-attention among the pixels of each frame, and cross-attention on the tokens."""
 
-    head_size: int
-    groups: int
+    head_dim: int
+    norm_groups: int
     dtype: Dtype
     attention: Implementation
     layout: Layout
@@ -140,45 +158,47 @@ class SpatialTransformer(nn.Module):
     def __call__(
         self, x: Float[Array, "B F h w C"], tokens: Float[Array, "B L D"], mask: Bool[Array, "B L"]
     ) -> Float[Array, "B F h w C"]:
-        """Add what pixels see in their frame and in the tokens."""
+        """Apply the transformer with a residual connection; `mask` is True for tokens that exist."""
         channels = x.shape[-1]
-        y = rearrange(self.layout.merged(x), "n h w c -> n (h w) c")
-        y = GroupNorm(self.groups, TRANSFORMER_NORM_EPSILON, self.dtype, name="norm")(y)
+        y = rearrange(self.layout.flatten_frames(x), "n h w c -> n (h w) c")
+        y = GroupNorm(self.norm_groups, TRANSFORMER_NORM_EPSILON, self.dtype, name="norm")(y)
         y = dense(channels, self.dtype, "in")(y)
-        heads = channels // self.head_size
-        layer = TransformerLayer(heads, self.head_size, self.dtype, self.attention, self.layout, name="layer")
+        heads = channels // self.head_dim
+        layer = BasicTransformerBlock(
+            heads, self.head_dim, self.dtype, self.attention, self.layout, name="layer"
+        )
         y = dense(channels, self.dtype, "out", zero=True)(layer(y, tokens, mask))
-        return x + self.layout.apart(y, x.shape[0]).reshape(x.shape)
+        return x + self.layout.unflatten_frames(y, x.shape[0]).reshape(x.shape)
 
 
 class TemporalTransformer(nn.Module):
-    """Attention among the frames of each pixel; both attentions of its layer are self-attentions."""
+    """Self-attention among the frames of each pixel; both attentions of its layer are self-attentions."""
 
     heads: int
-    head_size: int
-    groups: int
+    head_dim: int
+    norm_groups: int
     dtype: Dtype
     attention: Implementation
     layout: Layout
 
     @nn.compact
     def __call__(self, x: Float[Array, "B F h w C"]) -> Float[Array, "B F h w C"]:
-        """Add what pixels see at their place in the other frames; there is no position encoding."""
-        inner = self.heads * self.head_size
-        y = self.layout.by_pixels(rearrange(x, "b f h w c -> b f (h w) c"))
-        y = GroupNorm(self.groups, TRANSFORMER_NORM_EPSILON, self.dtype, name="norm")(y)
+        """Apply the transformer with a residual connection; there is no positional encoding."""
+        inner = self.heads * self.head_dim
+        y = self.layout.shard_pixels(rearrange(x, "b f h w c -> b f (h w) c"))
+        y = GroupNorm(self.norm_groups, TRANSFORMER_NORM_EPSILON, self.dtype, name="norm")(y)
         y = dense(inner, self.dtype, "in")(y)
-        y = self.layout.merged(rearrange(y, "b f n c -> b n f c"))
-        layer = TransformerLayer(
-            self.heads, self.head_size, self.dtype, self.attention, self.layout, name="layer"
+        y = self.layout.flatten_frames(rearrange(y, "b f n c -> b n f c"))
+        layer = BasicTransformerBlock(
+            self.heads, self.head_dim, self.dtype, self.attention, self.layout, name="layer"
         )
-        y = rearrange(self.layout.apart(layer(y), x.shape[0]), "b n f c -> b f n c")
-        y = self.layout.back_to_frames(dense(x.shape[-1], self.dtype, "out", zero=True)(y))
+        y = rearrange(self.layout.unflatten_frames(layer(y), x.shape[0]), "b n f c -> b f n c")
+        y = self.layout.reshard_frames(dense(x.shape[-1], self.dtype, "out", zero=True)(y))
         return x + y.reshape(x.shape)
 
 
 class Downsample(nn.Module):
-    """Halves height and width by a strided convolution, padded by 1 on both sides."""
+    """Downsampling by 2 with a strided 3x3 convolution, padded by 1 on both sides."""
 
     dtype: Dtype
     layout: Layout
@@ -186,12 +206,12 @@ class Downsample(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B F h w C"]) -> Float[Array, "B F h2 w2 C"]:
         """Map `[B, F, h, w, C]` to `[B, F, h/2, w/2, C]`."""
-        y = conv3x3(x.shape[-1], self.dtype, "conv", stride=2)(self.layout.merged(x))
-        return self.layout.apart(y, x.shape[0])
+        y = conv3x3(x.shape[-1], self.dtype, "conv", stride=2)(self.layout.flatten_frames(x))
+        return self.layout.unflatten_frames(y, x.shape[0])
 
 
 class Upsample(nn.Module):
-    """Doubles height and width: nearest neighbour, then a convolution."""
+    """Upsampling by 2: nearest neighbour, then a 3x3 convolution."""
 
     dtype: Dtype
     layout: Layout
@@ -199,8 +219,8 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B F h w C"]) -> Float[Array, "B F h2 w2 C"]:
         """Map `[B, F, h, w, C]` to `[B, F, 2h, 2w, C]`."""
-        y = self.layout.merged(x)
+        y = self.layout.flatten_frames(x)
         rows, height, width, channels = y.shape
         y = jax.image.resize(y, (rows, 2 * height, 2 * width, channels), "nearest")
         y = conv3x3(channels, self.dtype, "conv")(y)
-        return self.layout.apart(y, x.shape[0])
+        return self.layout.unflatten_frames(y, x.shape[0])

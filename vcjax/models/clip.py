@@ -1,4 +1,4 @@
-"""CLIP's two towers, which the text and style conditions are made with (arXiv 2103.00020; released: OpenCLIP ViT-H/14)."""
+"""CLIP's text and image towers, which encode text and style (arXiv 2103.00020, OpenCLIP ViT-H/14)."""
 
 import math
 
@@ -9,32 +9,32 @@ from jaxtyping import Array, Float, Int
 
 from vcjax.errors import BadInput
 from vcjax.models.layers import layer_norm
-from vcjax.models.vit import PatchEmbedding, TowerLayer
+from vcjax.models.vit import PatchEmbedding, TransformerBlock
 
-# Of red, green and blue in [0, 1] over the pictures that CLIP was trained on (OpenAI's, and OpenCLIP's after it).
+# Mean and standard deviation of RGB values in [0, 1] over CLIP's training images, as in OpenAI's CLIP and
+# OpenCLIP.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
-DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+STD = (0.26862954, 0.26130258, 0.27577711)
 
-FIRST_SCALE = math.log(1 / 0.07)  # of the logits, a logarithm (arXiv 2103.00020, section 2.4)
+INITIAL_LOGIT_SCALE = math.log(1 / 0.07)  # log of the inverse temperature (arXiv 2103.00020, section 2.4)
 
 
 class TextTower(nn.Module):
-    """Token ids to hidden states: a causal transformer, its last norm included.
+    """Causal transformer from token ids to hidden states, including its final layer norm.
 
-    The released model takes the states after 23 of the tower's 24 layers, so `layers` is 23 and the 24th does not
-    exist here.
+    The released model uses the hidden states after layer 23 of 24; the 24th layer is omitted.
 
     Attributes:
-        vocabulary: number of token ids.
-        length: number of positions.
-        width: channels.
+        vocab_size: number of token ids.
+        context_length: number of positions.
+        width: channels of a token.
         layers: transformer layers.
         heads: attention heads.
         dtype: compute type.
     """
 
-    vocabulary: int = 49408
-    length: int = 77
+    vocab_size: int = 49408
+    context_length: int = 77
     width: int = 1024
     layers: int = 23
     heads: int = 16
@@ -42,99 +42,100 @@ class TextTower(nn.Module):
 
     @nn.compact
     def __call__(self, ids: Int[Array, "B T"]) -> Float[Array, "B T D"]:
-        """Hidden states of each token, float32; padding is encoded like any other token."""
+        """Return the hidden state of each token, float32; padding is encoded like any other token."""
         embedding = nn.Embed(
-            self.vocabulary,
+            self.vocab_size,
             self.width,
             embedding_init=nn.initializers.normal(0.02),
             dtype=self.dtype,
             name="tokens",
         )
         positions = self.param(
-            "positions", nn.initializers.normal(0.01), (self.length, self.width), jnp.float32
+            "positions", nn.initializers.normal(0.01), (self.context_length, self.width), jnp.float32
         )
         x = embedding(ids) + positions[: ids.shape[1]].astype(self.dtype)
         for i in range(self.layers):
-            x = TowerLayer(self.heads, causal=True, dtype=self.dtype, name=f"layer_{i}")(x)
+            x = TransformerBlock(self.heads, causal=True, dtype=self.dtype, name=f"layer_{i}")(x)
         return layer_norm(self.dtype, "norm")(x).astype(jnp.float32)
 
 
 class TextProjection(nn.Module):
-    """What makes towers a pair: the text's projection beside the pictures' embeddings, and the scale of their agreement.
+    """Projection of text features into the joint embedding space of text and images, and the logit scale.
 
-    The released model cannot have it, since it lacks the text tower's last layer.
+    The released model cannot have it, since it lacks the last layer of the text tower.
 
     Attributes:
-        features: width of the embeddings, which is that of the image tower's.
-        dtype: of the other networks; this one computes in float32.
+        embed_dim: channels of the embeddings, as in the image tower.
+        dtype: compute type of the other networks; the projection is computed in float32.
     """
 
-    features: int = 1024
+    embed_dim: int = 1024
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, hidden: Float[Array, "B T D"], ids: Int[Array, "B T"]) -> Float[Array, "B E"]:
-        """Embeddings of texts from the text tower's hidden states, not normalised, float32."""
-        self.param("scale", nn.initializers.constant(FIRST_SCALE), (), jnp.float32)
+        """Return the text embeddings for the hidden states of the text tower, not normalised, float32."""
+        self.param("scale", nn.initializers.constant(INITIAL_LOGIT_SCALE), (), jnp.float32)
         normal = nn.initializers.normal(hidden.shape[-1] ** -0.5)
-        projection = self.param("projection", normal, (hidden.shape[-1], self.features), jnp.float32)
-        return at_end(hidden, ids) @ projection
+        projection = self.param("projection", normal, (hidden.shape[-1], self.embed_dim), jnp.float32)
+        return pool_end_token(hidden, ids) @ projection
 
 
-def at_end(hidden: Float[Array, "B T D"], ids: Int[Array, "B T"]) -> Float[Array, "B D"]:
-    """The hidden state of the end token, whose id is the greatest: it has seen the whole text."""
+def pool_end_token(hidden: Float[Array, "B T D"], ids: Int[Array, "B T"]) -> Float[Array, "B D"]:
+    """Return the hidden state of the end token, which has the largest id and attends to all tokens."""
     return jnp.take_along_axis(hidden, ids.argmax(1)[:, None, None], 1)[:, 0]
 
 
 class ImageTower(nn.Module):
-    """Pictures to embeddings: a vision transformer whose class token is projected, not normalised.
+    """Vision transformer from images to embeddings: the projected class token, not normalised.
 
     ```python
-    embedding = tower.apply(params, (images - MEAN) / DEVIATION)    # images in [0, 1], [B, 224, 224, 3] -> [B, 1024]
+    embedding = tower.apply(params, (images - MEAN) / STD)  # images in [0, 1], [B, 224, 224, 3] -> [B, 1024]
     ```
 
     Attributes:
-        size: height and width of the pictures in pixels.
-        patch: side of a patch in pixels.
+        image_size: height and width of the images in pixels.
+        patch_size: side of a patch in pixels.
         width: channels of a token.
         layers: transformer layers.
         heads: attention heads.
-        features: channels of the embedding.
+        embed_dim: channels of the embedding.
         dtype: compute type.
     """
 
-    size: int = 224
-    patch: int = 14
+    image_size: int = 224
+    patch_size: int = 14
     width: int = 1280
     layers: int = 32
     heads: int = 16
-    features: int = 1024
+    embed_dim: int = 1024
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B E"]:
-        """Embeddings, float32, of pictures normalised with `MEAN` and `DEVIATION`.
+        """Return the embeddings of images that are normalised with `MEAN` and `STD`, float32.
 
         Raises:
-            BadInput: pictures of another size.
+            BadInput: the images have another size.
         """
-        if images.shape[1:3] != (self.size, self.size):
+        if images.shape[1:3] != (self.image_size, self.image_size):
             height, width = images.shape[1:3]
             raise BadInput(
-                f"the image tower takes pictures of {self.size}x{self.size} pixels, not {height}x{width}"
+                f"the image tower takes images of {self.image_size}x{self.image_size} pixels, "
+                f"not {height}x{width}"
             )
         embed = PatchEmbedding(
             self.width,
-            self.patch,
-            self.size // self.patch,
+            self.patch_size,
+            self.image_size // self.patch_size,
             use_bias=False,
             dtype=self.dtype,
             name="embedding",
         )
         x = layer_norm(self.dtype, "norm_0")(embed(images))
         for i in range(self.layers):
-            x = TowerLayer(self.heads, causal=False, dtype=self.dtype, name=f"layer_{i}")(x)
+            x = TransformerBlock(self.heads, causal=False, dtype=self.dtype, name=f"layer_{i}")(x)
         x = layer_norm(self.dtype, "norm_1")(x[:, 0])
-        return nn.Dense(self.features, use_bias=False, dtype=self.dtype, name="projection")(x).astype(
+        return nn.Dense(self.embed_dim, use_bias=False, dtype=self.dtype, name="projection")(x).astype(
             jnp.float32
         )

@@ -1,5 +1,8 @@
-"""Where the parts of a batch lie when a mesh of devices computes it: each clip split over its frames where a layer looks within
-a frame, and over its pixels where it looks along time, with a hand-over between them."""
+"""Sharding of activations on a device mesh.
+
+Clips are sharded over frames in spatial layers and over pixels in temporal layers, with an all-to-all in
+between.
+"""
 
 import dataclasses
 import math
@@ -17,148 +20,159 @@ from vcjax.errors import BadInput
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How a network's activations lie on a mesh. Without a mesh everything lies on one device, and nothing is asked for.
+    """Sharding of a network's activations on a device mesh; without a mesh, all on one device.
 
     ```python
     unet = UNet(layout=Layout(mesh))
     ```
 
     Attributes:
-        mesh: the devices (see `vcjax.parallel.mesh`), or none.
-        clips: axes of the mesh that a batch is split over.
-        frames: axes that each clip is split over. A batch of single images lies over the axes of clips and frames alike.
+        mesh: device mesh, see `vcjax.parallel.mesh`; None for a single device.
+        batch_axes: mesh axes that the batch is sharded over.
+        frame_axes: mesh axes that the frames of each clip are sharded over; single images are sharded over
+            the axes of both.
     """
 
     mesh: Mesh | None = None
-    clips: tuple[str, ...] = ("data", "fsdp")
-    frames: tuple[str, ...] = ("frames",)
+    batch_axes: tuple[str, ...] = ("data", "fsdp")
+    frame_axes: tuple[str, ...] = ("frames",)
 
     @property
-    def alone(self) -> bool:
-        """Whether there is one device."""
+    def is_single_device(self) -> bool:
+        """Whether there is only one device."""
         return self.mesh is None or self.mesh.size == 1
 
-    def suited(self, batch: int, frames: int, *, few: bool = False) -> "Layout":
-        """The layout for a batch of clips of so many frames; one of single images is split over all axes.
+    def for_batch(self, batch: int, frames: int, *, allow_replication: bool = False) -> "Layout":
+        """Return the layout for a batch of clips, or for single images, which are sharded over all axes.
 
         Args:
-            batch: how many clips or images.
-            frames: of each.
-            few: a clip that is alone, and stills too few for all axes, may be whole on the devices of an axis.
+            batch: number of clips or images B.
+            frames: number of frames F of each.
+            allow_replication: replicate the batch over mesh axes that do not divide it.
 
         Raises:
-            BadInput: the devices cannot share them equally; each would compute the whole.
+            BadInput: a mesh axis does not divide the batch or the frames.
         """
-        if self.alone:
+        if self.is_single_device:
             return self
-        choices = [(self.clips, self.frames) if frames > 1 else (self.clips + self.frames, ())]
-        if few:
-            choices += [(self.clips, choices[0][1]), ((), choices[0][1])]
-        clips, along = next((c for c in choices if batch % self._size(c[0]) == 0), choices[0])
-        self._check("clips" if frames > 1 else "images", batch, clips)
-        self._check("frames", frames, along)
-        return dataclasses.replace(self, clips=clips, frames=along)
+        choices = [
+            (self.batch_axes, self.frame_axes) if frames > 1 else (self.batch_axes + self.frame_axes, ())
+        ]
+        if allow_replication:
+            choices += [(self.batch_axes, choices[0][1]), ((), choices[0][1])]
+        batch_axes, frame_axes = next((c for c in choices if batch % self._size(c[0]) == 0), choices[0])
+        self._check_divisible("clips" if frames > 1 else "images", batch, batch_axes)
+        self._check_divisible("frames", frames, frame_axes)
+        return dataclasses.replace(self, batch_axes=batch_axes, frame_axes=frame_axes)
 
-    def merged(self, x: Array) -> Array:
-        """`[B, R, ...]`, split over both axes, to `[B * R, ...]`: every device merges what it has.
+    def flatten_frames(self, x: Array) -> Array:
+        """Flatten `[B, R, ...]`, sharded over both axes, to `[B * R, ...]`; each device flattens its shard.
 
-        So the order of the rows is the layout's own; where it matters, as for random numbers, use `[B, R, ...]`.
+        The order of the rows depends on the layout. Where it matters, as for random numbers, use the
+        unflattened array.
         """
-        return self._local(_merged, [self._pair], self._rows)(x)
+        return self._shard_map(_flatten, [self._clip_spec], self._row_spec)(x)
 
-    def apart(self, x: Array, batch: int) -> Array:
-        """The inverse of `merged`."""
-        batch //= 1 if self.alone else self._size(self.clips)
-        return self._local(lambda x: x.reshape(batch, -1, *x.shape[1:]), [self._rows], self._pair)(x)
+    def unflatten_frames(self, x: Array, batch: int) -> Array:
+        """Invert `flatten_frames`."""
+        batch //= 1 if self.is_single_device else self._size(self.batch_axes)
+        return self._shard_map(
+            lambda x: x.reshape(batch, -1, *x.shape[1:]), [self._row_spec], self._clip_spec
+        )(x)
 
-    def by_frames(self, x: Array) -> Array:
-        """`[B, F, ...]`, each clip split over its frames."""
-        return self._constrained(x, self._pair)
+    def shard_frames(self, x: Array) -> Array:
+        """Shard `[B, F, ...]` over batch and frames."""
+        return self._constrain(x, self._clip_spec)
 
-    def by_pixels(self, x: Array) -> Array:
-        """`[B, F, N, C]`, handed over from each clip split over its frames to split over its pixels.
+    def shard_pixels(self, x: Array) -> Array:
+        """Reshard `[B, F, N, C]` from frames to pixels.
 
         Raises:
-            BadInput: the devices cannot share the pixels equally.
+            BadInput: the mesh axes do not divide the number of pixels N.
         """
-        if not self.alone:
-            self._check("pixels", x.shape[2], self.frames)
-        return self._constrained(self.by_frames(x), PartitionSpec(self.clips, None, self.frames))
+        if not self.is_single_device:
+            self._check_divisible("pixels", x.shape[2], self.frame_axes)
+        return self._constrain(self.shard_frames(x), PartitionSpec(self.batch_axes, None, self.frame_axes))
 
-    def back_to_frames(self, x: Array) -> Array:
-        """`[B, F, N, C]`, handed over the other way."""
-        return self.by_frames(self._constrained(x, PartitionSpec(self.clips, None, self.frames)))
+    def reshard_frames(self, x: Array) -> Array:
+        """Reshard `[B, F, N, C]` from pixels to frames, the inverse of `shard_pixels`."""
+        return self.shard_frames(self._constrain(x, PartitionSpec(self.batch_axes, None, self.frame_axes)))
 
-    def gathering(self, module: type[nn.Module]) -> Any:
-        """A kind of module that has its parameters whole while it computes, however they are split between its calls.
+    def gather_params(self, module: type[nn.Module]) -> Any:
+        """Return a module class that gathers its sharded parameters (FSDP) before it computes.
 
-        Without it the compiler may split the features of its activations instead.
+        Otherwise the compiler may shard the channels of the activations instead.
         """
-        if self.alone:
+        if self.is_single_device:
             return module
-        return nn.map_variables(module, "params", lambda tree: jax.tree.map(self.whole, tree))
+        return nn.map_variables(module, "params", lambda tree: jax.tree.map(self.replicated, tree))
 
-    def whole(self, x: Array) -> Array:
-        """An array on every device."""
-        return self._constrained(x, PartitionSpec())
+    def replicated(self, x: Array) -> Array:
+        """Replicate an array over all devices."""
+        return self._constrain(x, PartitionSpec())
 
-    def attending(self, attend: Callable[..., Array], *, across: bool) -> Callable[..., Array]:
-        """Attention in which every device sees to its own rows.
+    def local_attention(self, attend: Callable[..., Array], *, cross: bool) -> Callable[..., Array]:
+        """Return an attention function in which each device computes its shard of the queries.
 
         Args:
-            attend: a function of queries, keys, values and a mask or None.
-            across: keys and values `[B, M, ...]` are seen by all of their clip's queries `[B, R * L, ...]`; else all three
-                are rows of `merged`, and each looks at itself.
+            attend: function of queries, keys, values and a mask or None.
+            cross: True for keys and values `[B, M, ...]` that all queries of a clip, `[B, R * L, ...]`,
+                attend to; False for self-attention within rows of `flatten_frames`.
         """
-        queries, keys = (self._pair, PartitionSpec(self.clips)) if across else (self._rows, self._rows)
-        return self._local(attend, [queries, keys, keys, keys], queries)
+        queries, keys = (
+            (self._clip_spec, PartitionSpec(self.batch_axes)) if cross else (self._row_spec, self._row_spec)
+        )
+        return self._shard_map(attend, [queries, keys, keys, keys], queries)
 
-    def each_image(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function of (parameters, rows of `merged`) in which every device takes its own rows and all parameters."""
-        return self._local(function, [PartitionSpec(), self._rows], self._rows)
+    def map_images(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Map a function of parameters (replicated) and rows of `flatten_frames` over devices."""
+        return self._shard_map(function, [PartitionSpec(), self._row_spec], self._row_spec)
 
-    def each_clip(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function of (parameters, `[B, ...]`) in which every device takes its own clips and all parameters."""
-        return self._local(function, [PartitionSpec(), PartitionSpec(self.clips)], PartitionSpec(self.clips))
+    def map_clips(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Map a function of parameters (replicated) and clips `[B, ...]` over devices."""
+        return self._shard_map(
+            function, [PartitionSpec(), PartitionSpec(self.batch_axes)], PartitionSpec(self.batch_axes)
+        )
 
     @property
-    def _pair(self) -> PartitionSpec:
-        """Of `[B, R, ...]`."""
-        return PartitionSpec(self.clips, self.frames)
+    def _clip_spec(self) -> PartitionSpec:
+        """Partition spec of `[B, R, ...]`."""
+        return PartitionSpec(self.batch_axes, self.frame_axes)
 
     @property
-    def _rows(self) -> PartitionSpec:
-        """Of `[B * R, ...]`."""
-        return PartitionSpec(self.clips + self.frames)
+    def _row_spec(self) -> PartitionSpec:
+        """Partition spec of `[B * R, ...]`."""
+        return PartitionSpec(self.batch_axes + self.frame_axes)
 
     def _size(self, axes: tuple[str, ...]) -> int:
+        """Return the number of devices along mesh axes."""
         assert self.mesh is not None
         return math.prod(self.mesh.shape[axis] for axis in axes)
 
-    def _check(self, what: str, length: int, axes: tuple[str, ...]) -> None:
-        parts = self._size(axes)
-        if length % parts:
+    def _check_divisible(self, what: str, length: int, axes: tuple[str, ...]) -> None:
+        devices = self._size(axes)
+        if length % devices:
             raise BadInput(
-                f"{length} {what} cannot be shared by {parts} devices along {' x '.join(axes)} of the mesh: "
-                "give a number that they divide, or another mesh"
+                f"{length} {what} cannot be shared by {devices} devices along {' x '.join(axes)} of the "
+                f"mesh: give a multiple of {devices}, or another mesh"
             )
 
-    def _local(self, function: Callable[..., Any], inputs: list[Any], output: Any) -> Callable[..., Any]:
-        if self.alone:
+    def _shard_map(self, function: Callable[..., Any], inputs: list[Any], output: Any) -> Callable[..., Any]:
+        if self.is_single_device:
             return function
         return jax.shard_map(
             function, mesh=self.mesh, in_specs=tuple(inputs), out_specs=output, check_vma=False
         )
 
-    def _constrained(self, x: Array, spec: PartitionSpec) -> Array:
-        if self.alone:
+    def _constrain(self, x: Array, spec: PartitionSpec) -> Array:
+        if self.is_single_device:
             return x
         assert self.mesh is not None
         return lax.with_sharding_constraint(x, NamedSharding(self.mesh, spec))
 
 
-ALONE = Layout()  # on one device
+SINGLE_DEVICE = Layout()
 
 
-def _merged(x: Array) -> Array:
+def _flatten(x: Array) -> Array:
     return x.reshape(-1, *x.shape[2:])

@@ -1,7 +1,7 @@
-"""Lines of a picture: PiDiNet (arXiv 2108.07009; released: table5), its pixel-difference convolutions made plain ones.
+"""Edge detection: PiDiNet (arXiv 2108.07009, model table5) with converted pixel difference convolutions.
 
-A pixel-difference convolution weighs differences of neighbouring pixels. Since it is linear, it is a plain convolution
-with another kernel; `vcjax.weights.convert.pidinet` folds the released kernels into those.
+A pixel difference convolution (PDC) is linear in differences of neighbouring pixels, and so equals a plain
+convolution with another kernel; `vcjax.weights.convert.pidinet` converts the released kernels.
 """
 
 import flax.linen as nn
@@ -12,86 +12,88 @@ from jaxtyping import Array, Float
 
 from vcjax.models.layers import dense
 
-# Of red, green and blue in [0, 1] over ImageNet, as torchvision has them.
+# Mean and standard deviation of RGB values in [0, 1] over ImageNet, as in torchvision.
 MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
+STD = (0.229, 0.224, 0.225)
 
-# Sides of the blocks' kernels, stage by stage. Differences across two rings (radial) need five pixels.
-KERNELS = ((3, 5, 3), (3, 3, 5, 3), (3, 3, 5, 3), (3, 3, 5, 3))
-WIDTHS = (1, 2, 4, 4)  # of the stages, in units of the network's width
-DILATIONS = (5, 7, 9, 11)
-ATTENTION = 4  # channels within the attention
+# Kernel sizes of the blocks of each stage. Converted radial PDCs have size 5, all others 3.
+KERNEL_SIZES = ((3, 5, 3), (3, 3, 5, 3), (3, 3, 5, 3), (3, 3, 5, 3))
+CHANNEL_MULTIPLIERS = (1, 2, 4, 4)  # channels of the stages, in units of `base_channels`
+DILATIONS = (5, 7, 9, 11)  # of the convolutions of a CDCM
+ATTENTION_CHANNELS = 4  # hidden channels of a CSAM
 
 
 class PiDiNet(nn.Module):
-    """Pictures to the probability that each pixel lies on a line.
+    """Edge detection network from images to the probability that a pixel is on an edge.
 
     ```python
-    lines = pidinet.apply(params, (images - MEAN) / DEVIATION)    # images in [0, 1], [B, H, W, 3] -> [B, H, W, 1]
+    edges = pidinet.apply(params, (images - MEAN) / STD)    # images in [0, 1], [B, H, W, 3] -> [B, H, W, 1]
     ```
 
     Attributes:
-        width: channels of the first stage.
-        dilated: channels of the dilated convolutions.
+        base_channels: channels of the first stage.
+        dilation_channels: channels of the CDCMs.
         dtype: compute type.
     """
 
-    width: int = 60
-    dilated: int = 24
+    base_channels: int = 60
+    dilation_channels: int = 24
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B H W 1"]:
-        """Probabilities, float32, of pictures normalised with `MEAN` and `DEVIATION`."""
-        x = nn.Conv(self.width, (3, 3), padding=1, use_bias=False, dtype=self.dtype, name="entry")(
+        """Return the edge probabilities of images that are normalised with `MEAN` and `STD`, float32."""
+        x = nn.Conv(self.base_channels, (3, 3), padding=1, use_bias=False, dtype=self.dtype, name="conv_in")(
             images.astype(self.dtype)
         )
         maps = []
-        for stage, (multiple, kernels) in enumerate(zip(WIDTHS, KERNELS, strict=True)):
+        for stage, (multiple, kernels) in enumerate(zip(CHANNEL_MULTIPLIERS, KERNEL_SIZES, strict=True)):
             for i, kernel in enumerate(kernels):
-                halve = stage > 0 and i == 0
-                block = Block(self.width * multiple, kernel, halve, self.dtype, name=f"{stage}_{i}")
+                downsample = stage > 0 and i == 0
+                block = PDCBlock(
+                    self.base_channels * multiple, kernel, downsample, self.dtype, name=f"{stage}_{i}"
+                )
                 x = block(x)
-            y = Dilated(self.dilated, self.dtype, name=f"{stage}_dilated")(x)
-            y = SpatialAttention(self.dtype, name=f"{stage}_attention")(y)
+            y = CDCM(self.dilation_channels, self.dtype, name=f"{stage}_dilated")(x)
+            y = CSAM(self.dtype, name=f"{stage}_attention")(y)
             y = dense(1, self.dtype, f"{stage}_map")(y)
             maps.append(jax.image.resize(y, (*images.shape[:3], 1), "linear"))
         y = dense(1, self.dtype, "fuse")(jnp.concatenate(maps, -1))
         return nn.sigmoid(y.astype(jnp.float32))
 
 
-class Block(nn.Module):
-    """A depthwise convolution, ReLU and a 1x1 convolution, with a residual; `halve` pools first."""
+class PDCBlock(nn.Module):
+    """Depthwise convolution, ReLU and 1x1 convolution with a residual connection, pooled if `downsample`."""
 
     features: int
     kernel: int
-    halve: bool
+    downsample: bool
     dtype: Dtype
 
     @nn.compact
     def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B H W D"]:
         """Map `C` to `features` channels."""
-        if self.halve:
+        if self.downsample:
             x = nn.max_pool(x, (2, 2), (2, 2))
-        y = nn.relu(Depthwise(self.kernel, self.dtype, name="depthwise")(x))
+        y = nn.relu(DepthwiseConv(self.kernel, self.dtype, name="depthwise")(x))
         y = dense(self.features, self.dtype, "pointwise", use_bias=False)(y)
-        return y + (dense(self.features, self.dtype, "skip")(x) if self.halve else x)
+        return y + (dense(self.features, self.dtype, "skip")(x) if self.downsample else x)
 
 
-class Depthwise(nn.Module):
-    """A convolution of each channel by itself, as a sum of shifted pictures, which XLA makes one loop of."""
+class DepthwiseConv(nn.Module):
+    """Depthwise convolution as a sum of shifted inputs, which XLA fuses into one loop."""
 
     kernel: int
     dtype: Dtype
 
     @nn.compact
     def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B h w C"]:
-        """Keep the shape."""
+        """Apply the layer; the shape is unchanged."""
         k, (_, height, width, channels) = self.kernel, x.shape
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (k, k, 1, channels), jnp.float32)
         kernel = kernel[:, :, 0].astype(self.dtype)
-        around = (k // 2, k // 2)
-        x = jnp.pad(x, ((0, 0), around, around, (0, 0)))
+        padding = (k // 2, k // 2)
+        x = jnp.pad(x, ((0, 0), padding, padding, (0, 0)))
         shifted = [
             x[:, row : row + height, column : column + width] * kernel[row, column]
             for row in range(k)
@@ -100,8 +102,8 @@ class Depthwise(nn.Module):
         return sum(shifted[1:], shifted[0])
 
 
-class Dilated(nn.Module):
-    """ReLU, a 1x1 convolution, and the sum of four 3x3 convolutions of growing dilation."""
+class CDCM(nn.Module):
+    """Compact dilation convolution module: ReLU, 1x1 convolution, sum of four dilated 3x3 convolutions."""
 
     features: int
     dtype: Dtype
@@ -122,18 +124,18 @@ class Dilated(nn.Module):
             )
             for i, dilation in enumerate(DILATIONS)
         ]
-        parts = [convolution(x) for convolution in convolutions]
-        return sum(parts[1:], parts[0])
+        outputs = [convolution(x) for convolution in convolutions]
+        return sum(outputs[1:], outputs[0])
 
 
-class SpatialAttention(nn.Module):
-    """Each pixel weighed by what its neighbourhood says of it."""
+class CSAM(nn.Module):
+    """Compact spatial attention module: multiplies each pixel by a predicted weight in [0, 1]."""
 
     dtype: Dtype
 
     @nn.compact
     def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B h w C"]:
-        """Keep the shape."""
-        y = dense(ATTENTION, self.dtype, "enter")(nn.relu(x))
+        """Apply the layer; the shape is unchanged."""
+        y = dense(ATTENTION_CHANNELS, self.dtype, "enter")(nn.relu(x))
         y = nn.Conv(1, (3, 3), padding=1, use_bias=False, dtype=self.dtype, name="weigh")(y)
         return x * nn.sigmoid(y)

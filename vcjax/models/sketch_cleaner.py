@@ -1,4 +1,4 @@
-"""Rough lines to clean ones: the sketch simplification network (Simo-Serra et al., SIGGRAPH 2016; arXiv 1703.08966)."""
+"""Sketch simplification network (Simo-Serra et al., SIGGRAPH 2016; arXiv 1703.08966)."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,22 +10,23 @@ from jaxtyping import Array, Float
 from vcjax.errors import BadInput
 from vcjax.models.layers import conv3x3
 
-HALVING = (0, 3, 6)  # layers that halve height and width
-DOUBLING = (14, 17, 20)  # and those that double them again
-FACTOR = 2 ** len(HALVING)
+DOWNSAMPLING_LAYERS = (0, 3, 6)  # layers with stride 2
+UPSAMPLING_LAYERS = (14, 17, 20)  # layers that upsample by 2
+DOWNSAMPLING = 2 ** len(DOWNSAMPLING_LAYERS)
 
 
 class SketchCleaner(nn.Module):
-    """Dark lines on a light ground, in [0, 1], to cleaner ones.
+    """Network from rough to clean sketches of dark lines on white, in [0, 1].
 
     ```python
-    bright = 1 - cleaner.apply(params, 1 - bright)    # [B, H, W, 1]
+    edges = 1 - cleaner.apply(params, 1 - edges)    # [B, H, W, 1], bright lines on black
     ```
 
     Attributes:
-        channels: of each layer but the last, which has one.
-        mean: of the pictures that it was trained on.
-        deviation: of the same. (The values of sketch_simplification_gan.pth; the file does not hold them.)
+        channels: channels of all layers but the last, which has one.
+        mean: mean of the training images. Mean and standard deviation are those of
+            sketch_simplification_gan.pth, which does not contain them.
+        std: standard deviation of the training images.
         dtype: compute type.
     """
 
@@ -35,22 +36,22 @@ class SketchCleaner(nn.Module):
         *(256, 256, 128, 128, 128, 48, 48, 24),
     )
     mean: float = 0.9664114577640158
-    deviation: float = 0.0858381272736797
+    std: float = 0.0858381272736797
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W 1"]) -> Float[Array, "B H W 1"]:
-        """Clean lines in [0, 1], float32.
+        """Return clean sketches in [0, 1], float32.
 
         Raises:
-            BadInput: sides that are no multiples of 8.
+            BadInput: height or width is not a multiple of 8.
         """
         height, width = x.shape[1:3]
-        if height % FACTOR or width % FACTOR:
+        if height % DOWNSAMPLING or width % DOWNSAMPLING:
             raise BadInput(
-                f"the sketch cleaner takes sides that are multiples of {FACTOR}, not {height}x{width}"
+                f"the sketch cleaner takes sides that are multiples of {DOWNSAMPLING}, not {height}x{width}"
             )
-        x = ((x - self.mean) / self.deviation).astype(self.dtype)
+        x = ((x - self.mean) / self.std).astype(self.dtype)
         for i, features in enumerate(self.channels):
             x = nn.relu(self._layer(i, features)(x))
         x = conv3x3(1, self.dtype, f"layer_{len(self.channels)}")(x)
@@ -60,15 +61,16 @@ class SketchCleaner(nn.Module):
         name = f"layer_{i}"
         if i == 0:
             return nn.Conv(features, (5, 5), strides=(2, 2), padding=2, dtype=self.dtype, name=name)
-        if i in DOUBLING:
-            return Doubling(features, self.dtype, name=name)
-        return conv3x3(features, self.dtype, name, stride=2 if i in HALVING else 1)
+        if i in UPSAMPLING_LAYERS:
+            return ConvTranspose4x4(features, self.dtype, name=name)
+        return conv3x3(features, self.dtype, name, stride=2 if i in DOWNSAMPLING_LAYERS else 1)
 
 
-class Doubling(nn.Module):
-    """A transposed convolution of 4x4, stride 2 and padding 1, as a plain one for each of the four phases.
+class ConvTranspose4x4(nn.Module):
+    """Transposed convolution of kernel size 4, stride 2 and padding 1, computed as one convolution per phase.
 
-    Row `2 m + r` of the result is made of rows `m - 1` and `m` where r is 0, and of `m` and `m + 1` where it is 1.
+    Row 2 m + r of the output depends on rows m - 1 and m of the input for r = 0, and on rows m and m + 1 for
+    r = 1.
     """
 
     features: int
@@ -76,7 +78,7 @@ class Doubling(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B H W D"]:
-        """Twice the size; the kernel's axes are height, width, inputs, outputs."""
+        """Upsample by 2; the axes of the kernel are height, width, input and output channels."""
         _, height, width, channels = x.shape
         kernel = self.param(
             "kernel", nn.initializers.lecun_normal(), (4, 4, channels, self.features), jnp.float32

@@ -1,8 +1,9 @@
-"""The 3D UNet: predicts the noise (or the velocity) of a latent clip, given summed maps and tokens.
+"""3D UNet: predicts the noise (or velocity) of a latent clip, conditioned on maps and tokens.
 
-The sizes of the released network (arXiv 2306.02018, section 3.3, and its published weights) are the defaults.
+The defaults are the sizes of the released network (arXiv 2306.02018, section 3.3).
 """
 
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import flax.linen as nn
@@ -13,14 +14,14 @@ from jaxtyping import Array, Bool, Float, Int, Real
 from vcjax.errors import BadInput
 from vcjax.models.attention import Implementation
 from vcjax.models.blocks import Downsample, ResidualBlock, SpatialTransformer, TemporalTransformer, Upsample
-from vcjax.models.layers import GroupNorm, conv3x3, dense, sinusoids
-from vcjax.models.layout import ALONE, Layout
+from vcjax.models.layers import GroupNorm, conv3x3, dense, sinusoidal_embedding
+from vcjax.models.layout import SINGLE_DEVICE, Layout
 
-Rematerialised = Literal["residual", "spatial", "temporal"]
+RematKind = Literal["residual", "spatial", "temporal"]
 
 
 class UNet(nn.Module):
-    """The denoiser of VideoComposer. Height and width must be divisible by 2 at every level but the last.
+    """Denoising 3D UNet of VideoComposer; height and width of the latent must be multiples of `downsampling`.
 
     ```python
     unet = UNet()                                                     # the released size
@@ -29,37 +30,38 @@ class UNet(nn.Module):
     ```
 
     Attributes:
-        width: channels of the first level.
-        multipliers: width of each level, in units of `width`.
-        blocks: residual blocks a level on the way down (one more on the way up).
-        attention_levels: which levels have transformers; the middle always has.
-        head_size: channels of an attention head.
-        entry_heads: heads of the temporal transformer behind the first convolution.
-        latent_channels: channels of the latent, in and out.
-        groups: groups of every group norm.
-        dropout: rate inside residual blocks and temporal convolutions, in training.
-        frame_numbers: residual blocks are told each frame's number beside the timestep. The released network has its order
-            in time from the borders of its temporal convolutions alone, which a small one is slow to learn.
-        dtype: compute type; norms and softmax are computed in float32, and parameters are made in it.
-        attention: see `vcjax.models.attention.attend`.
-        rematerialised: kinds of block whose activations are recomputed in the backward pass.
-        layout: how a batch lies on several devices, which must divide its clips, frames, and pixels at every level.
+        base_channels: channels of the first level.
+        channel_multipliers: channels of each level, in units of `base_channels`.
+        num_res_blocks: residual blocks per level in the down path (one more in the up path).
+        attention_levels: levels with transformers; the middle block always has them.
+        head_dim: channels of an attention head.
+        num_input_heads: heads of the temporal transformer after the first convolution.
+        latent_channels: channels of the latent, input and output.
+        norm_groups: groups of every group norm.
+        dropout: dropout rate in residual blocks and temporal convolutions.
+        frame_embedding: add an embedding of the frame index to the time embedding. The released network has
+            no such embedding and infers the temporal order from the zero padding of its temporal
+            convolutions, which a small network learns slowly.
+        dtype: compute type. Norms and softmax are computed in float32; parameters are float32.
+        attention: implementation, see `vcjax.models.attention.dot_product_attention`.
+        remat: kinds of block whose activations are recomputed in the backward pass.
+        layout: sharding of the batch; its mesh must divide clips, frames, and pixels at every level.
     """
 
-    width: int = 320
-    multipliers: tuple[int, ...] = (1, 2, 4, 4)
-    blocks: int = 2
+    base_channels: int = 320
+    channel_multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
     attention_levels: tuple[int, ...] = (0, 1, 2)
-    head_size: int = 64
-    entry_heads: int = 8
+    head_dim: int = 64
+    num_input_heads: int = 8
     latent_channels: int = 4
-    groups: int = 32
+    norm_groups: int = 32
     dropout: float = 0.1
-    frame_numbers: bool = False
+    frame_embedding: bool = False
     dtype: Dtype = jnp.float32
     attention: Implementation = "auto"
-    rematerialised: tuple[Rematerialised, ...] = ()
-    layout: Layout = ALONE
+    remat: tuple[RematKind, ...] = ()
+    layout: Layout = SINGLE_DEVICE
 
     @nn.compact
     def __call__(
@@ -70,110 +72,145 @@ class UNet(nn.Module):
         tokens: Float[Array, "B L D"],
         mask: Bool[Array, "B L"],
         *,
-        numbers: Int[Array, "#B F"] | None = None,
+        frame_index: Int[Array, "#B F"] | None = None,
         temporal: bool = True,
         deterministic: bool = True,
     ) -> Float[Array, "B F h w c"]:
-        """Predict from the noisy latent `z` at timestep `t` what the objective asks for.
+        """Predict the noise, the velocity or x0, as the network was trained to.
 
         Args:
-            z: noisy latents.
-            t: timesteps in [0, 1000), not rescaled.
-            maps: the sum of the STC-encoders' outputs; zeros where there is no map.
+            z: noisy latents z_t.
+            t: timesteps t in [0, T), not rescaled.
+            maps: sum of the outputs of the STC-encoders; zeros without map conditions.
             tokens: text and style tokens.
-            mask: which tokens are there.
-            numbers: of the frames in their clip, for a network with `frame_numbers`; 0, 1, ... where None.
-            temporal: False skips every temporal layer, for training on images; frames are then independent.
-            deterministic: False switches dropout on and needs an rng named "dropout".
+            mask: True for tokens that exist.
+            frame_index: index of each frame in its clip, for a network with `frame_embedding`; 0, 1, ... if
+                None.
+            temporal: False skips all temporal layers, for training on single images; frames are then
+                independent.
+            deterministic: False enables dropout, which needs an rng named "dropout".
 
         Returns:
-            float32 (float64 where that is the compute type), of the shape of `z`.
+            Prediction in the shape of `z`, float32 (float64 if that is the compute type).
         """
         self._check_size(z.shape)
-        layout = self.layout.suited(*z.shape[:2])
-        x = layout.by_frames(jnp.concatenate([z.astype(self.dtype), maps.astype(self.dtype)], -1))
+        layout = self.layout.for_batch(*z.shape[:2])
+        x = layout.shard_frames(jnp.concatenate([z.astype(self.dtype), maps.astype(self.dtype)], -1))
         tokens = tokens.astype(self.dtype)
-        time = self._embed_time(t, jnp.arange(z.shape[1])[None] if numbers is None else numbers)
+        time = self._embed_time(t, jnp.arange(z.shape[1])[None] if frame_index is None else frame_index)
 
-        def residual(x: Array, features: int, name: str) -> Array:
-            block = self._kind(layout.gathering(ResidualBlock), "residual", static=(3, 4))
-            return block(features, self.groups, self.dropout, self.dtype, layout, name=name)(
-                x, time, temporal, deterministic
-            )
-
-        def attentions(x: Array, prefix: str) -> Array:
-            block = self._kind(layout.gathering(SpatialTransformer), "spatial")
-            name = f"{prefix}_spatial"
-            spatial = block(self.head_size, self.groups, self.dtype, self.attention, layout, name=name)
-            x = spatial(x, tokens, mask)
-            return across_frames(x, x.shape[-1] // self.head_size, f"{prefix}_temporal")
-
-        def across_frames(x: Array, heads: int, name: str) -> Array:
-            if not temporal:
-                return x
-            block = self._kind(layout.gathering(TemporalTransformer), "temporal")
-            return block(heads, self.head_size, self.groups, self.dtype, self.attention, layout, name=name)(x)
-
-        x = layout.apart(conv3x3(self.width, self.dtype, "entry_conv")(layout.merged(x)), z.shape[0])
-        x = across_frames(x, self.entry_heads, "entry_temporal")
-
-        last = len(self.multipliers) - 1
+        residual, transformers, temporal_transformer = self._block_functions(
+            layout, time, tokens, mask, temporal=temporal, deterministic=deterministic
+        )
+        x = conv3x3(self.base_channels, self.dtype, "conv_in")(layout.flatten_frames(x))
+        x = layout.unflatten_frames(x, z.shape[0])
+        x = temporal_transformer(x, self.num_input_heads, "temporal_in")
+        last = len(self.channel_multipliers) - 1
         skips = [x]
-        for level, multiplier in enumerate(self.multipliers):
-            for i in range(self.blocks):
-                x = residual(x, self.width * multiplier, f"down_{level}_{i}_residual")
+        for level, multiplier in enumerate(self.channel_multipliers):
+            for i in range(self.num_res_blocks):
+                x = residual(x, self.base_channels * multiplier, f"down_{level}_{i}_residual")
                 if level in self.attention_levels:
-                    x = attentions(x, f"down_{level}_{i}")
+                    x = transformers(x, f"down_{level}_{i}")
                 skips.append(x)
             if level < last:
-                x = layout.gathering(Downsample)(self.dtype, layout, name=f"down_{level}_sample")(x)
+                x = layout.gather_params(Downsample)(self.dtype, layout, name=f"down_{level}_sample")(x)
                 skips.append(x)
 
         x = residual(x, x.shape[-1], "middle_0_residual")
-        x = attentions(x, "middle")
+        x = transformers(x, "middle")
         x = residual(x, x.shape[-1], "middle_1_residual")
 
-        for level, multiplier in reversed(list(enumerate(self.multipliers))):
-            for i in range(self.blocks + 1):
+        for level, multiplier in reversed(list(enumerate(self.channel_multipliers))):
+            for i in range(self.num_res_blocks + 1):
                 x = jnp.concatenate([x, skips.pop()], -1)
-                x = residual(x, self.width * multiplier, f"up_{level}_{i}_residual")
+                x = residual(x, self.base_channels * multiplier, f"up_{level}_{i}_residual")
                 if level in self.attention_levels:
-                    x = attentions(x, f"up_{level}_{i}")
+                    x = transformers(x, f"up_{level}_{i}")
             if level > 0:
-                x = layout.gathering(Upsample)(self.dtype, layout, name=f"up_{level}_sample")(x)
+                x = layout.gather_params(Upsample)(self.dtype, layout, name=f"up_{level}_sample")(x)
 
-        x = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="head_norm")(layout.merged(x)))
-        x = conv3x3(self.latent_channels, self.dtype, "head_conv", zero=True)(x)
-        return layout.apart(x, z.shape[0]).astype(jnp.promote_types(self.dtype, jnp.float32))
+        x = nn.silu(GroupNorm(self.norm_groups, dtype=self.dtype, name="norm_out")(layout.flatten_frames(x)))
+        x = conv3x3(self.latent_channels, self.dtype, "conv_out", zero=True)(x)
+        return layout.unflatten_frames(x, z.shape[0]).astype(jnp.promote_types(self.dtype, jnp.float32))
 
-    def _kind(self, block: type[nn.Module], kind: Rematerialised, static: tuple[int, ...] = ()):
-        if kind in self.rematerialised:
+    def _block_functions(
+        self, layout: Layout, time: Array, tokens: Array, mask: Array, *, temporal: bool, deterministic: bool
+    ) -> tuple[Callable[..., Array], Callable[..., Array], Callable[..., Array]]:
+        """Return functions that apply a residual block, both transformers, or the temporal transformer."""
+
+        def residual(x: Array, features: int, name: str) -> Array:
+            block = self._maybe_remat(layout.gather_params(ResidualBlock), "residual", static=(3, 4))
+            return block(features, self.norm_groups, self.dropout, self.dtype, layout, name=name)(
+                x, time, temporal, deterministic
+            )
+
+        def transformers(x: Array, prefix: str) -> Array:
+            block = self._maybe_remat(layout.gather_params(SpatialTransformer), "spatial")
+            name = f"{prefix}_spatial"
+            spatial = block(self.head_dim, self.norm_groups, self.dtype, self.attention, layout, name=name)
+            x = spatial(x, tokens, mask)
+            return temporal_transformer(x, x.shape[-1] // self.head_dim, f"{prefix}_temporal")
+
+        def temporal_transformer(x: Array, heads: int, name: str) -> Array:
+            if not temporal:
+                return x
+            block = self._maybe_remat(layout.gather_params(TemporalTransformer), "temporal")
+            return block(
+                heads, self.head_dim, self.norm_groups, self.dtype, self.attention, layout, name=name
+            )(x)
+
+        return residual, transformers, temporal_transformer
+
+    def _maybe_remat(self, block: type[nn.Module], kind: RematKind, static: tuple[int, ...] = ()):
+        """Return the block, rematerialised if `remat` has its kind; `static` are its static arguments."""
+        if kind in self.remat:
             return nn.remat(block, static_argnums=static)
         return block
 
-    def _embed_time(self, t: Array, numbers: Int[Array, "#B F"]) -> Float[Array, "B #F E"]:
-        """Sinusoids of the timestep (cosines first), then two layers; 4 x width, the same (F is 1) or not for all frames."""
-        embedding = sinusoids(t, self.width).astype(self.dtype)
-        embedding = nn.silu(dense(4 * self.width, self.dtype, "time_0")(embedding))
-        embedding = dense(4 * self.width, self.dtype, "time_1")(embedding)[:, None]
-        if self.frame_numbers:
-            told = sinusoids(numbers, self.width).astype(self.dtype)
-            embedding += dense(4 * self.width, self.dtype, "frame_number", zero=True)(told)
+    def _embed_time(self, t: Array, frame_index: Int[Array, "#B F"]) -> Float[Array, "B #F E"]:
+        """Return the time embedding, E = 4 * base_channels; its frame axis is 1 without `frame_embedding`."""
+        embedding = sinusoidal_embedding(t, self.base_channels).astype(self.dtype)
+        embedding = nn.silu(dense(4 * self.base_channels, self.dtype, "time_0")(embedding))
+        embedding = dense(4 * self.base_channels, self.dtype, "time_1")(embedding)[:, None]
+        if self.frame_embedding:
+            index_embedding = sinusoidal_embedding(frame_index, self.base_channels).astype(self.dtype)
+            embedding += dense(4 * self.base_channels, self.dtype, "frame_embedding", zero=True)(
+                index_embedding
+            )
         return embedding
 
-    def _check_size(self, shape: tuple[int, ...]) -> None:
-        for level, multiplier in enumerate(self.multipliers):
-            channels = self.width * multiplier
-            attends = level in self.attention_levels or level == len(self.multipliers) - 1
-            if channels % self.groups or (attends and channels < self.head_size):
-                raise BadInput(
-                    f"a UNet with {channels} channels at level {level} cannot have {self.groups} groups and heads of "
-                    f"{self.head_size}: channels must be a multiple of groups, and fill a head where there is attention"
+    @property
+    def downsampling(self) -> int:
+        """Downsampling factor from the first to the last level, on each side."""
+        return 2 ** (len(self.channel_multipliers) - 1)
+
+    def size_conflicts(self, name: str = "UNet") -> Iterator[str]:
+        """Yield an error message for each pair of fields that are incompatible.
+
+        Args:
+            name: name of the network in the messages.
+        """
+        for level, multiplier in enumerate(self.channel_multipliers):
+            channels = self.base_channels * multiplier
+            attends = level in self.attention_levels or level == len(self.channel_multipliers) - 1
+            if channels % self.norm_groups:
+                yield (
+                    f"channels of {name} at level {level} = {channels} must be a multiple of "
+                    f"{name}.norm_groups = {self.norm_groups}"
                 )
+            if attends and channels < self.head_dim:
+                yield (
+                    f"channels of {name} at level {level} = {channels} must be at least "
+                    f"{name}.head_dim = {self.head_dim}, since that level has attention"
+                )
+
+    def _check_size(self, shape: tuple[int, ...]) -> None:
+        for conflict in self.size_conflicts():
+            raise BadInput(conflict)
         height, width = shape[2:4]
-        factor = 2 ** (len(self.multipliers) - 1)
-        if height % factor or width % factor:
+        if height % self.downsampling or width % self.downsampling:
             raise BadInput(
-                f"latents of {height}x{width} cannot be halved {len(self.multipliers) - 1} times: "
-                f"height and width must be multiples of {factor}"
+                f"latents of {height}x{width} (height x width) must have sides that are multiples of "
+                f"{self.downsampling}, since the UNet halves them {len(self.channel_multipliers) - 1} times"
             )

@@ -1,1 +1,1 @@
-"""Devices: the mesh and what is compiled for it."""
+"""Parallelism: device mesh, sharding, multi-host runs and compilation."""

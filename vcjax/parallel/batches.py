@@ -1,4 +1,4 @@
-"""Batches on a mesh: every process makes the rows that its devices hold, and together they are one array."""
+"""Batches on a mesh: each process loads the samples of its own devices, which together form global arrays."""
 
 import dataclasses
 import math
@@ -12,87 +12,91 @@ from jaxtyping import Int
 from vcjax.errors import BadInput
 from vcjax.parallel.mesh import AXES
 
-CLIPS = ("data", "fsdp")
+BATCH_AXES = ("data", "fsdp")
 
 
 def batch_sharding(mesh: Mesh, *, images: bool = False) -> NamedSharding:
-    """How a batch lies: clips are split over `data` and `fsdp`, single images over all axes."""
-    return NamedSharding(mesh, PartitionSpec(AXES if images else CLIPS))
+    """Return the sharding of a batch: clips are split over `data` and `fsdp`, images over all axes."""
+    return NamedSharding(mesh, PartitionSpec(AXES if images else BATCH_AXES))
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
-    """What one process makes of every batch.
+class ProcessShard:
+    """The part of every batch that one process loads.
 
     Attributes:
-        parts: which ones, in their order. Those of a host need not lie together: on a TPU slice the mesh follows the torus.
-        count: how many equal parts a batch is cut into.
+        shards: sorted indices of the shards; not always contiguous, as the mesh follows the torus of a TPU slice.
+        count: number of equal shards that a batch is split into.
     """
 
-    parts: tuple[int, ...] = (0,)
+    shards: tuple[int, ...] = (0,)
     count: int = 1
 
-    def places(self, size: int, kind: str = "samples") -> Int[np.ndarray, "n"]:
-        """Which places of a batch of `size` these are, the least first.
+    def indices(self, size: int, kind: str = "samples") -> Int[np.ndarray, "n"]:
+        """Return the indices of the samples of this process in a batch, in ascending order.
+
+        Args:
+            size: number of samples in the global batch.
+            kind: what the samples are called in error messages.
 
         Raises:
-            BadInput: the batch cannot be cut into equal parts.
+            BadInput: the batch cannot be split into equal shards.
         """
         if size % self.count:
             raise BadInput(
-                f"a batch of {size} {kind} must be a multiple of the {self.count} parts that hosts share it in"
+                f"a batch of {size} {kind} must be a multiple of the {self.count} shards that it is split into"
             )
-        return np.arange(size).reshape(self.count, -1)[list(self.parts)].reshape(-1)
+        return np.arange(size).reshape(self.count, -1)[list(self.shards)].reshape(-1)
 
 
-WHOLE = Share()
+FULL_BATCH = ProcessShard()
 
 
-def share(mesh: Mesh) -> Share:
-    """What this process makes of every batch: what its devices hold of it, in as few parts as can be."""
-    if not set(mesh.devices.flat) & set(jax.local_devices()):  # the devices are only planned for
-        return WHOLE
-    count = math.prod(mesh.shape[axis] for axis in CLIPS)
-    held: Any = batch_sharding(mesh).addressable_devices_indices_map((count,)).values()
-    parts = sorted({part for (rows,) in held for part in range(*rows.indices(count))})
-    first, together = parts[0], len(parts)
-    if parts[-1] - first + 1 == together and first % together == 0 == count % together:
-        return Share((first // together,), count // together)
-    return Share(tuple(parts), count)
+def process_shard(mesh: Mesh) -> ProcessShard:
+    """Return the part of every batch for the devices of this process, in as few shards as possible."""
+    if not set(mesh.devices.flat) & set(jax.local_devices()):  # compiling ahead of time for absent devices
+        return FULL_BATCH
+    count = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+    slices: Any = batch_sharding(mesh).addressable_devices_indices_map((count,)).values()
+    shards = sorted({shard for (rows,) in slices for shard in range(*rows.indices(count))})
+    first, length = shards[0], len(shards)
+    if shards[-1] - first + 1 == length and first % length == 0 == count % length:
+        return ProcessShard((first // length,), count // length)
+    return ProcessShard(tuple(shards), count)
 
 
-def assembled(mesh: Mesh, local: Any, *, images: bool = False) -> Any:
-    """The batch as global arrays.
+def to_global_arrays(mesh: Mesh, local: Any, *, images: bool = False) -> Any:
+    """Assemble a batch of global arrays from the samples of each process.
 
     Args:
-        mesh: the devices.
-        local: a tree of this process's `share`, its samples along the first axis of each array.
-        images: whether it is one of single images.
+        mesh: mesh of the devices.
+        local: tree of arrays with the samples of this process (see `process_shard`) along the first axis.
+        images: whether the batch consists of single images.
 
     Raises:
-        BadInput: the devices cannot share the batch equally.
+        BadInput: the batch cannot be split equally over the devices.
     """
     if mesh.size == 1:
         return local
-    sharding, axes = batch_sharding(mesh, images=images), AXES if images else CLIPS
-    made = share(mesh)
-    pieces = math.prod(mesh.shape[axis] for axis in axes)
+    sharding, axes = batch_sharding(mesh, images=images), AXES if images else BATCH_AXES
+    shard = process_shard(mesh)
+    num_devices = math.prod(mesh.shape[axis] for axis in axes)
 
-    def whole(rows: Any) -> jax.Array:
+    def to_global(rows: Any) -> jax.Array:
         rows = np.asarray(rows)
-        shape = (len(rows) // len(made.parts) * made.count, *rows.shape[1:])
-        if shape[0] % pieces:
+        shape = (len(rows) // len(shard.shards) * shard.count, *rows.shape[1:])
+        if shape[0] % num_devices:
             raise BadInput(
-                f"a batch of {shape[0]} {'images' if images else 'clips'} cannot be shared by {pieces} devices along "
-                f"{' x '.join(axes)} of the mesh: give one that they divide, or another mesh"
+                f"a batch of {shape[0]} {'images' if images else 'clips'} cannot be shared by {num_devices} devices along "
+                f"{' x '.join(axes)} of the mesh: give a multiple of that, or another mesh"
             )
-        ours = made.places(shape[0])
+        indices = shard.indices(shape[0])
 
-        def part(places: Any) -> np.ndarray:
-            begin, end, _ = places[0].indices(shape[0])
-            first = np.searchsorted(ours, begin)
+        def device_rows(slices: Any) -> np.ndarray:
+            begin, end, _ = slices[0].indices(shape[0])
+            first = np.searchsorted(indices, begin)
             return rows[first : first + end - begin]
 
-        return jax.make_array_from_callback(shape, sharding, part)
+        return jax.make_array_from_callback(shape, sharding, device_rows)
 
-    return jax.tree.map(whole, local)
+    return jax.tree.map(to_global, local)

@@ -1,4 +1,4 @@
-"""How programs are compiled: with options that suit the device, and once on a machine, by a persistent cache."""
+"""Compilation with compiler options by backend, and with a persistent cache on disk."""
 
 import functools
 import os
@@ -16,24 +16,29 @@ from vcjax.platforms import platform
 
 CACHE_VARIABLE = "VCJAX_CACHE"
 
-# By backend. XLA hands a CPU's convolutions, matrix products and sums to the library YNNPACK; its own are faster for the
-# blocks of the UNet (docs/measurements.md). The option lists what YNNPACK gets: nothing.
+# XLA's CPU backend calls the library YNNPACK for convolutions, matrix products and reductions, but its own
+# implementations are faster for the blocks of the UNet (docs/measurements.md). The option lists the
+# operations for YNNPACK: none.
 COMPILER_OPTIONS = {"cpu": {"xla_cpu_experimental_ynn_fusion_type": ""}}
-# Gradients of biases are long sums, which YNNPACK does in half the time of XLA's own: it gets those, and nothing else.
+# Bias gradients are long reductions, for which YNNPACK takes half the time of XLA: use it for these only.
 TRAINING_OPTIONS = {"cpu": {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}}
 
 
 class jit:
-    """`jax.jit` with the compiler options that suit the default backend.
+    """`jax.jit` with compiler options for the default backend.
 
     ```python
-    take = compilation.jit(take_steps, static_argnums=0)
-    take(unet, ...)                   # like every program with compiler options, not from within another
-    take.lower(unet, ...).compile()   # what a function of jax.jit has, it has
+    sample = compilation.jit(sample_steps, static_argnums=0)
+    sample(unet, ...)                   # due to the options, not inside another jitted function
+    sample.lower(unet, ...).compile()   # has all attributes of a jax.jit function
     ```
 
-    `by_backend` are other options than `COMPILER_OPTIONS`. The backend is looked up when a program is first asked for, so
-    that decorating a function starts none.
+    The backend is determined on the first call, so decorating a function does not initialise a backend.
+
+    Args:
+        function: function to compile.
+        by_backend: compiler options by backend.
+        **options: options of `jax.jit`.
     """
 
     def __init__(
@@ -42,23 +47,23 @@ class jit:
         by_backend: Mapping[str, dict[str, str]] = COMPILER_OPTIONS,
         **options: Any,
     ):
-        """Take the function, compiler options by backend, and options of `jax.jit`."""
+        """Wrap a function; see the class for the arguments."""
         functools.update_wrapper(self, function)
         self._by_backend = by_backend
         self._options = options
 
     @property
     def static(self) -> tuple[int, ...]:
-        """Places of the inputs that are static."""
-        places = self._options.get("static_argnums", ())
-        return places if isinstance(places, tuple) else (places,)
+        """Indices of the static arguments."""
+        indices = self._options.get("static_argnums", ())
+        return indices if isinstance(indices, tuple) else (indices,)
 
-    def afresh(self) -> "jit":
-        """The same function, of which nothing is compiled yet."""
+    def without_compiled(self) -> "jit":
+        """Return a copy that shares no compiled programs with this function."""
 
         @functools.wraps(self.__wrapped__)
-        def function(*inputs: Any, **named: Any) -> Any:
-            return self.__wrapped__(*inputs, **named)
+        def function(*args: Any, **kwargs: Any) -> Any:
+            return self.__wrapped__(*args, **kwargs)
 
         return jit(function, self._by_backend, **self._options)
 
@@ -67,38 +72,38 @@ class jit:
         options = self._by_backend.get(platform())
         return jax.jit(self.__wrapped__, compiler_options=options, **self._options)
 
-    def __call__(self, *inputs: Any, **named: Any) -> Any:
-        """What the function answers, compiled."""
-        return self._jitted(*inputs, **named)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the compiled function."""
+        return self._jitted(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # those who only look at the function start no backend
+        if name.startswith("__"):  # inspection of the function must not initialise a backend
             raise AttributeError(name)
         return getattr(self._jitted, name)
 
 
 def cache_folder() -> Path:
-    """Where compiled programs are kept: `$VCJAX_CACHE`, or `vcjax` in the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named)
+    """Return the folder of the compilation cache: `$VCJAX_CACHE`, or `vcjax` in the user's cache folder."""
+    folder = os.environ.get(CACHE_VARIABLE)
+    if folder:
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vcjax"
 
 
 def enable_cache() -> None:
-    """Keep every compiled program of this process on disk, however small, and take those already there.
+    """Enable JAX's persistent compilation cache for all programs, regardless of size or compile time.
 
-    A cache folder that JAX was already told of (by configuration or JAX_COMPILATION_CACHE_DIR) is left as it is. Where
-    the folder cannot be made, a warning says so and nothing is kept.
+    A cache folder configured in JAX (also by JAX_COMPILATION_CACHE_DIR) takes precedence over `cache_folder`.
+    If the folder cannot be created, a warning is issued and the cache stays disabled.
     """
-    chosen = jax.config.values["jax_compilation_cache_dir"]
-    folder = Path(chosen) if chosen else cache_folder()
+    configured = jax.config.values["jax_compilation_cache_dir"]
+    folder = Path(configured) if configured else cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         warnings.warn(
-            f"the cache folder {folder} cannot be made ({error.strerror}), so programs are compiled anew each time: "
-            f"set {CACHE_VARIABLE} to a folder that can be written",
+            f"the cache folder {folder} cannot be created ({error.strerror}), so programs are compiled in every process: "
+            f"set {CACHE_VARIABLE} to a writable folder",
             VcjaxWarning,
             stacklevel=2,
         )
@@ -110,11 +115,11 @@ def enable_cache() -> None:
 
 @contextmanager
 def without_cache() -> Iterator[None]:
-    """Inside, programs are compiled even if the cache has them: on a CPU one that came from there cannot be stored again."""
+    """Disable the compilation cache inside this context: cached CPU programs cannot be serialised again."""
     before = jax.config.values["jax_enable_compilation_cache"]
     try:
         jax.config.update("jax_enable_compilation_cache", False)
-        reset_cache()  # which remembers whether it is used
+        reset_cache()  # JAX caches the decision whether the cache is used
         yield
     finally:
         jax.config.update("jax_enable_compilation_cache", before)

@@ -1,7 +1,8 @@
-"""Floating-point operations of a function, counted in its jaxpr: those of matrix products and convolutions.
+"""Number of floating-point operations of a function: matrix products and convolutions, counted in its jaxpr.
 
-That is what utilisation is commonly told in. Loops count as often as they run, zeros that a strided convolution's gradient
-is dilated with do not count, Winograd's products count as what they are, and nothing is compiled.
+This is the number that model FLOPs utilisation (MFU) is computed from. Loop bodies count once per iteration.
+Zeros that the gradient of a strided convolution is dilated with do not count. Winograd convolutions count
+with their reduced number of products. Nothing is compiled.
 """
 
 import math
@@ -9,19 +10,22 @@ from typing import Any
 
 from jax.extend.core import Jaxpr
 
-MANUAL_AXES = ("newly_manual_axes", "manual_axes")  # what shard_map calls its axes, by version of JAX
+MANUAL_AXES = (
+    "newly_manual_axes",
+    "manual_axes",
+)  # parameter of shard_map with its axes, depends on the JAX version
 
 
 def count(traced: Any) -> float:
-    """Operations (two a multiplication) of a traced function: `count(jax.jit(f).trace(*inputs))`."""
-    return float(_of_jaxpr(traced.jaxpr.jaxpr))
+    """Count the operations of a traced function, two per multiply-add: `count(jax.jit(f).trace(*inputs))`."""
+    return float(_jaxpr_flops(traced.jaxpr.jaxpr))
 
 
-def _of_jaxpr(jaxpr: Any) -> float | int:
-    return sum(_of_equation(equation) for equation in jaxpr.eqns)
+def _jaxpr_flops(jaxpr: Any) -> float | int:
+    return sum(_equation_flops(equation) for equation in jaxpr.eqns)
 
 
-def _of_equation(equation: Any) -> float | int:
+def _equation_flops(equation: Any) -> float | int:
     name, parameters = equation.primitive.name, equation.params
     if name == "dot_general":
         (contracted, _), _ = parameters["dimension_numbers"]
@@ -29,26 +33,28 @@ def _of_equation(equation: Any) -> float | int:
         return 2 * _size(equation.outvars[0]) * math.prod(left[axis] for axis in contracted)
     if name == "conv_general_dilated":
         numbers, kernel = parameters["dimension_numbers"], equation.invars[1].aval.shape
-        window = math.prod(kernel[axis] for axis in numbers.rhs_spec[1:])  # channels of a group, and places
+        window = math.prod(
+            kernel[axis] for axis in numbers.rhs_spec[1:]
+        )  # channels per group, and window size
         return 2 * _size(equation.outvars[0]) * window / math.prod(parameters["lhs_dilation"])
     if name == "cond":
-        return max(_of_jaxpr(branch.jaxpr) for branch in parameters["branches"])
+        return max(_jaxpr_flops(branch.jaxpr) for branch in parameters["branches"])
     repeats = _repeats(name, parameters)
-    return repeats * sum(_of_jaxpr(inner) for inner in _inner(parameters))
+    return repeats * sum(_jaxpr_flops(inner) for inner in _inner(parameters))
 
 
 def _repeats(name: str, parameters: dict[str, Any]) -> int:
-    """How often what is inside an equation runs, on all devices together."""
+    """Return how often the inner jaxprs of an equation run, summed over all devices."""
     if name == "scan":
         return parameters["length"]
-    if name == "shard_map":  # what is inside is one device's share
+    if name == "shard_map":  # the inner jaxpr is the program of one device
         axes = next(parameters[key] for key in MANUAL_AXES if key in parameters)
         return math.prod(parameters["mesh"].shape[axis] for axis in axes)
     return 1
 
 
 def _inner(parameters: dict[str, Any]) -> list[Any]:
-    """The jaxprs among an equation's parameters."""
+    """Return the jaxprs among the parameters of an equation."""
     values = [getattr(value, "jaxpr", value) for value in parameters.values()]
     return [value for value in values if isinstance(value, Jaxpr)]
 

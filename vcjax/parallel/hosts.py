@@ -1,7 +1,7 @@
-"""Several hosts as one machine: how they find one another, stop together, and end when one of them is gone.
+"""Multi-host runs: initialisation, coordinated stop on SIGTERM, and termination when another host is lost.
 
-JAX ends a process from within, by pages of log, when it loses another. So the work is done in a child of the process that a
-person starts, and the parent says in one sentence what happened.
+JAX aborts a process with many lines of log when it loses another one. The work is therefore done in a child
+process, and the parent process reports the failure in one sentence.
 """
 
 import contextlib
@@ -21,57 +21,58 @@ from jax.experimental import multihost_utils
 from vcjax.errors import BadInput
 
 COORDINATOR, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
-DETECT = "VCJAX_HOSTS"  # `auto`: on Slurm, Open MPI, Kubernetes and TPU pods JAX finds out by itself
+DETECT = "VCJAX_HOSTS"  # `auto` on Slurm, Open MPI, Kubernetes and TPU pods, where JAX detects the hosts
 CHILD = "VCJAX_SUPERVISED"
-GONE = 3  # exit code where another host is gone
-HEARTBEAT = 30  # seconds without a sign of life after which a host is gone
-SHUTDOWN = 60  # seconds that a host that is done waits for the others
-FATAL = re.compile(rb"F\d{4} \d\d:\d\d:\d\d")  # how a fatal line of JAX's log begins
+EXIT_HOST_LOST = 3  # exit code when another host is lost
+HEARTBEAT = 30  # seconds without a heartbeat after which a host counts as lost
+SHUTDOWN = 60  # seconds that a finished host waits for the others
+FATAL = re.compile(rb"F\d{4} \d\d:\d\d:\d\d")  # beginning of a fatal line in JAX's log
 
 
-def several() -> bool:
-    """Whether this process is one of several hosts: the variables of the environment say so."""
+def is_multi_host() -> bool:
+    """Return whether the environment variables declare this process as one of several hosts."""
     return COORDINATOR in os.environ or DETECT in os.environ
 
 
 def supervise(command: Sequence[str]) -> int:
-    """Run a command that calls `join`, as a child: what it prints is printed, and signals to stop are passed on.
+    """Run a command that calls `join` in a child process, forwarding its output and signals to stop.
 
     Args:
-        command: the program and its arguments.
+        command: program and arguments.
 
     Returns:
-        Its exit code, or `GONE` where it ended because another host is gone; then a sentence says so.
+        The exit code of the command, or `EXIT_HOST_LOST`, with a message, if it ended because another host
+        was lost.
     """
     environment = {**os.environ, CHILD: "1", "TF_CPP_MIN_LOG_LEVEL": "3"}  # 3: fatal lines only
     child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: child.send_signal(signal.SIGTERM))
     assert child.stderr is not None
-    lost = _pass_on(child.stderr)
+    host_lost = _forward_stderr(child.stderr)
     code = child.wait()
-    if not lost:
+    if not host_lost:
         return code if code >= 0 else 128 - code
     print(
-        "error: another host of this run is gone, so this one ends too: start all of them again, "
-        "and they go on from the last checkpoint",
+        "error: another host of this run was lost, so this one ends too: restart all hosts, "
+        "and the run resumes from the last checkpoint",
         file=sys.stderr,
     )
-    return GONE
+    return EXIT_HOST_LOST
 
 
 def join() -> None:
-    """Join the other hosts; the first thing that a process does with JAX.
+    """Initialise JAX for a multi-host run; call it before any other use of JAX.
 
     Raises:
-        BadInput: they cannot be found, or the environment does not say enough.
+        BadInput: the other hosts cannot be reached, or environment variables are missing.
     """
     if os.environ.get(CHILD):
         threading.Thread(target=_end_with_parent, daemon=True).start()
     count, index = os.environ.get(COUNT), os.environ.get(INDEX)
     if COORDINATOR in os.environ and not ((count or "").isdecimal() and (index or "").isdecimal()):
         raise BadInput(
-            f"{COORDINATOR} needs {COUNT} and {INDEX} beside it, both whole numbers, not {count!r} and {index!r}"
+            f"{COORDINATOR} needs {COUNT} and {INDEX} too, both whole numbers, not {count!r} and {index!r}"
         )
     try:
         jax.distributed.initialize(
@@ -82,14 +83,14 @@ def join() -> None:
         )
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise BadInput(f"the hosts of this run cannot be joined: {reason}") from error
+        raise BadInput(f"the other hosts of this run cannot be reached: {reason}") from error
 
 
 @contextlib.contextmanager
-def ending_together() -> Iterator[None]:
-    """Inside, an error of an exchange between hosts is kept back until it is known whether a host is gone.
+def deferring_errors() -> Iterator[None]:
+    """Defer errors of communication between hosts inside this context, until lost hosts have been detected.
 
-    If one is, JAX ends this process before that; else the error is raised.
+    If a host was lost, JAX aborts this process in the meantime. Otherwise the error is raised.
     """
     try:
         yield
@@ -99,24 +100,30 @@ def ending_together() -> Iterator[None]:
         raise
 
 
-def told_to_stop(done: int) -> bool:
-    """Whether all hosts are to stop after so many steps, since one of them received SIGTERM; all must ask after each step."""
+def should_stop(done: int) -> bool:
+    """Return whether all hosts must stop because one of them received SIGTERM.
+
+    All hosts must call this after each step.
+
+    Args:
+        done: number of steps done.
+    """
     return multihost_utils.reached_preemption_sync_point(done)
 
 
-def _pass_on(lines: IO[bytes]) -> bool:
-    """Copy a child's lines to this process's, up to a fatal one of JAX; whether there was one."""
-    lost = False
-    for line in iter(lines.readline, b""):
-        lost = lost or bool(FATAL.match(line))
-        if not lost:
+def _forward_stderr(stderr: IO[bytes]) -> bool:
+    """Copy the lines of a child's stderr up to a fatal line of JAX, and return whether there was one."""
+    fatal = False
+    for line in iter(stderr.readline, b""):
+        fatal = fatal or bool(FATAL.match(line))
+        if not fatal:
             sys.stderr.buffer.write(line)
             sys.stderr.buffer.flush()
-    return lost
+    return fatal
 
 
 def _end_with_parent() -> None:
-    """A child whose parent was killed goes too: the pipe to its input closes."""
+    """Kill this process when its parent ends, which closes the pipe to stdin."""
     while os.read(sys.stdin.fileno(), 1):
         pass
     os.kill(os.getpid(), signal.SIGKILL)

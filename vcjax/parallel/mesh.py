@@ -1,4 +1,4 @@
-"""The mesh: all devices of a run, on all its hosts, along three axes; what one device does, it is the mesh of size 1 of."""
+"""The device mesh: all devices of a run, on all hosts, along three axes; a single device is a mesh too."""
 
 import dataclasses
 import math
@@ -16,13 +16,14 @@ AXES = ("data", "fsdp", "frames")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeshShape:
-    """How many devices lie along each axis of the mesh; -1 at one of them is all that the others leave.
+    """Number of devices along each axis of the mesh. One of them may be -1, for all remaining devices.
 
     Attributes:
-        data: clips are split over it, and parameters are whole on each of its devices.
-        fsdp: clips are split over it too, and so are parameters, optimiser and average, by the partition rules.
-        frames: each clip is split over it, by frames where a layer looks within a frame and by pixels where it looks
-            along time. Its devices are neighbours, since they exchange the most.
+        data: data parallelism: clips are split over this axis, parameters are replicated.
+        fsdp: fully sharded data parallelism: clips are split over this axis, and so are parameters, optimiser
+            state and EMA, by the partition rules.
+        frames: each clip is split over this axis, by frames in spatial layers and by pixels in temporal
+            layers. Its devices are neighbours, because they communicate the most.
     """
 
     data: int = -1
@@ -31,7 +32,7 @@ class MeshShape:
 
 
 def make_mesh(shape: MeshShape, devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh of these devices, with the axes `data`, `fsdp` and `frames`.
+    """Create a mesh with the axes `data`, `fsdp` and `frames`.
 
     ```python
     mesh = make_mesh(MeshShape(fsdp=4))                       # all devices of all hosts
@@ -40,42 +41,43 @@ def make_mesh(shape: MeshShape, devices: Sequence[Any] | None = None) -> Mesh:
     ```
 
     Args:
-        shape: sizes of the axes.
-        devices: those of the mesh, or of a topology; `jax.devices()` without them.
+        shape: number of devices along each axis.
+        devices: devices of the mesh, or of a topology description; `jax.devices()` if None.
 
     Raises:
-        BadInput: the sizes do not multiply to the number of devices.
+        BadInput: the product of the sizes is not the number of devices.
     """
     devices = jax.devices() if devices is None else list(devices)
     sizes = [getattr(shape, axis) for axis in AXES]
-    told = ", ".join(f"{axis} = {size}" for axis, size in zip(AXES, sizes, strict=True))
+    description = ", ".join(f"{axis} = {size}" for axis, size in zip(AXES, sizes, strict=True))
     if sizes.count(-1) > 1 or any(size < 1 and size != -1 for size in sizes):
-        raise BadInput(f"mesh must hold sizes of 1 or more and at most one -1, not {told}")
+        raise BadInput(f"mesh must have sizes of 1 or more and at most one -1, not {description}")
     known = math.prod(size for size in sizes if size != -1)
     sizes = [len(devices) // known if size == -1 else size for size in sizes]
     if math.prod(sizes) != len(devices):
         raise BadInput(
-            f"mesh of {told} does not make {len(devices)} devices: its sizes must multiply to that, or one be -1"
+            f"mesh of {description} does not fit {len(devices)} devices: the product of its sizes must be that number, "
+            f"or one size -1"
         )
-    # jax.make_mesh, but that an axis may be a part of an axis of any TPU's torus: fsdp of 16 on v6e:8x8
-    placed = mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
-    return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    # Unlike jax.make_mesh, this lets a mesh axis split a torus axis, for example fsdp of 16 on v6e:8x8.
+    device_array = mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
+    return Mesh(device_array, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def one_device(device: Any = None) -> Mesh:
-    """The mesh of a single device, the first of this process without it."""
+    """Create a mesh of a single device, by default the first device of this process."""
     return make_mesh(MeshShape(), [jax.local_devices()[0] if device is None else device])
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of what every device of the mesh holds as a whole."""
+    """Return the sharding of arrays that are replicated on all devices of a mesh."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def gathered(tree: Any) -> Any:
-    """Arrays of a mesh, each as a whole on the first device of this process; all processes must call it.
+def gather_to_first_device(tree: Any) -> Any:
+    """Gather sharded arrays to the first device of this process; all processes must call this function.
 
-    They go one by one by way of the host's memory, so that a device never holds more than it asked for.
+    Arrays are transferred one at a time through host memory, which limits the peak device memory.
     """
     if jax.device_count() == 1:
         return tree

@@ -1,4 +1,4 @@
-"""Partition rules: a short list of (pattern, spec) says which axis of which parameter is split over which axis of the mesh."""
+"""Partition rules: a list of (pattern, spec) pairs that defines how parameters are sharded over the mesh."""
 
 import math
 import re
@@ -12,8 +12,9 @@ from jax.tree_util import keystr
 from vcjax.errors import BadInput
 from vcjax.parallel.mesh import AXES, replicated
 
-# A spec names mesh axes for a parameter's last axes, so that one serves kernels of convolutions and of linear layers. What
-# no pattern is found in stays whole: norms, biases, the first and last layers, the small encoders of maps.
+# A spec applies to the last axes of a parameter, so that one rule fits kernels of convolutions and of linear
+# layers. Parameters without a matching rule are replicated: norms, biases, first and last layers, the small
+# STC-encoders.
 RULES = (
     ("unet/.*(residual|spatial|temporal|sample)/.*kernel", ("fsdp",)),
     ("(text|vision)/.*kernel", ("fsdp",)),
@@ -21,47 +22,48 @@ RULES = (
 
 
 def partition(mesh: Mesh, rules: Sequence[Any], shapes: Any) -> Any:
-    """The sharding of each parameter: that of the first rule whose pattern is found in its name; whole without one.
+    """Return the sharding of each parameter by the first matching rule; replicated without a match.
 
     ```python
-    shardings = partition(mesh, [("head_conv", ()), ("kernel", ("fsdp",))], parameters)
+    shardings = partition(mesh, [("conv_out", ()), ("kernel", ("fsdp",))], parameters)
     ```
 
     Args:
-        mesh: the devices.
-        rules: pairs of a regular expression and a spec, see `check_rules`.
-        shapes: a tree of arrays or of their shapes; a name is its keys joined by `/`.
+        mesh: mesh of the devices.
+        rules: pairs of a regular expression, searched in the parameter name, and a spec; see `check_rules`.
+        shapes: tree of arrays or shapes; the name of a parameter is its path joined by `/`.
 
     Raises:
-        BadInput: a rule splits an axis that the mesh does not divide, or more axes than there are.
+        BadInput: a rule splits an axis whose length is not divisible, or has more axes than the parameter.
     """
 
-    def of(path: Any, leaf: Any) -> NamedSharding:
+    def sharding_of(path: Any, leaf: Any) -> NamedSharding:
         name = keystr(path, simple=True, separator="/")
         for pattern, spec in rules:
             if re.search(pattern, name):
-                return NamedSharding(mesh, _fitted(mesh, name, leaf.shape, pattern, spec))
+                return NamedSharding(mesh, _full_spec(mesh, name, leaf.shape, pattern, spec))
         return replicated(mesh)
 
-    return jax.tree.map_with_path(of, shapes)
+    return jax.tree.map_with_path(sharding_of, shapes)
 
 
 def partition_like(mesh: Mesh, tree: Any, parameters: Any, shardings: Any) -> Any:
-    """Shardings of a tree that holds copies of the parameters somewhere, such as an optimiser's.
+    """Return shardings of a tree that contains copies of the parameters, such as an optimiser state.
 
-    What has the shape of a parameter and lies at the end of its path lies as the parameter does; the rest is whole.
+    A leaf whose path ends with the path of a parameter, and which has its shape, is sharded like the
+    parameter. All other leaves are replicated.
 
     Args:
-        mesh: the devices.
-        tree: arrays or shapes.
-        parameters: arrays or shapes.
-        shardings: of the parameters.
+        mesh: mesh of the devices.
+        tree: tree of arrays or shapes to shard.
+        parameters: parameters as arrays or shapes.
+        shardings: shardings of the parameters.
     """
     paths = [tuple(map(str, path)) for path, _ in jax.tree.leaves_with_path(parameters)]
     leaves = zip(jax.tree.leaves(parameters), jax.tree.leaves(shardings), strict=True)
     known = dict(zip(paths, leaves, strict=True))
 
-    def of(path: Any, leaf: Any) -> NamedSharding:
+    def sharding_of(path: Any, leaf: Any) -> NamedSharding:
         keys = tuple(map(str, path))
         for start in range(len(keys)):
             parameter, sharding = known.get(keys[start:], (None, None))
@@ -69,58 +71,66 @@ def partition_like(mesh: Mesh, tree: Any, parameters: Any, shardings: Any) -> An
                 return sharding
         return replicated(mesh)
 
-    return jax.tree.map_with_path(of, tree)
+    return jax.tree.map_with_path(sharding_of, tree)
 
 
 def with_shardings(shapes: Any, shardings: Any) -> Any:
-    """A tree of `jax.ShapeDtypeStruct` that say where their arrays lie: to compile for, and to restore into."""
+    """Return a tree of `jax.ShapeDtypeStruct` with shardings, to compile for or to restore checkpoints to."""
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
 
 
 def check_rules(rules: Any, where: str) -> None:
-    """Raise BadInput where these are not partition rules: pairs of a regular expression and a list of mesh axes.
+    """Check that rules are pairs of a regular expression and a spec.
 
-    In that list, `None` keeps an axis of the parameter whole, and a list of several mesh axes splits it over all of them.
+    A spec is a list with one entry for each of the last axes of a parameter: the name of a mesh axis, a list
+    of mesh axes to split over all of them, or `None` to leave the axis unsplit.
+
+    Args:
+        rules: the rules to check.
+        where: name of the rules, for error messages.
+
+    Raises:
+        BadInput: a rule has another form, or names an unknown mesh axis or one axis twice.
     """
     example = '("unet/.*kernel", ("fsdp",))'
     for i, rule in enumerate(rules):
-        here = f"{where}[{i}]"
+        name = f"{where}[{i}]"
         if not (isinstance(rule, list | tuple) and len(rule) == 2 and isinstance(rule[1], list | tuple)):
             raise BadInput(
-                f"{here} must be a pattern and a list of mesh axes, such as {example}, not {rule!r}"
+                f"{name} must be a pattern and a list of mesh axes, such as {example}, not {rule!r}"
             )
         pattern, spec = rule
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
-            raise BadInput(f"{here}: {pattern!r} is not a regular expression: {error}") from error
-        named = [axis for entry in spec for axis in _axes(entry)]
-        unknown = [axis for axis in named if axis not in AXES]
-        if unknown or len(set(named)) < len(named):
+            raise BadInput(f"{name}: {pattern!r} is not a regular expression: {error}") from error
+        axes = [axis for entry in spec for axis in _axes(entry)]
+        unknown = [axis for axis in axes if axis not in AXES]
+        if unknown or len(set(axes)) < len(axes):
             raise BadInput(
-                f"{here} must name each of the mesh axes {', '.join(AXES)} once at most, not {spec!r}"
+                f"{name} must name each of the mesh axes {', '.join(AXES)} at most once, not {spec!r}"
             )
 
 
-def _fitted(
+def _full_spec(
     mesh: Mesh, name: str, shape: tuple[int, ...], pattern: str, spec: Sequence[Any]
 ) -> PartitionSpec:
-    """A spec of the last axes as one of all axes."""
+    """Extend a spec for the last axes of a parameter to all axes."""
     if len(spec) > len(shape):
         raise BadInput(f"rule {pattern!r} names {len(spec)} axes, but {name} has {len(shape)}: {list(shape)}")
     entries = [None] * (len(shape) - len(spec)) + [_axes(entry) or None for entry in spec]
     for length, axes in zip(shape, entries, strict=True):
-        parts = math.prod(mesh.shape[axis] for axis in axes or ())
-        if length % parts:
+        num_shards = math.prod(mesh.shape[axis] for axis in axes or ())
+        if length % num_shards:
             raise BadInput(
-                f"rule {pattern!r} splits an axis of {length} of {name} {list(shape)} over {parts} devices "
-                f"({' x '.join(axes or ())}), which do not divide it: put a rule for it before, or change the mesh"
+                f"rule {pattern!r} splits an axis of {length} of {name} {list(shape)} over {num_shards} devices "
+                f"({' x '.join(axes or ())}), which do not divide it: add a rule for it before, or change the mesh"
             )
     return PartitionSpec(*entries)
 
 
 def _axes(entry: Any) -> tuple[str, ...]:
-    """The mesh axes that one entry of a spec names."""
+    """Return the mesh axes in one entry of a spec."""
     if entry is None:
         return ()
     return (entry,) if isinstance(entry, str) else tuple(entry)

@@ -1,6 +1,6 @@
-"""Checkpoints: the whole state as one atomic item, written in the background; a half-written one is never seen.
+"""Checkpoints of the training state, written atomically and asynchronously with Orbax.
 
-Every process writes its part, and any mesh can read what another wrote.
+Every process writes its shards. A checkpoint can be restored on another mesh.
 """
 
 from pathlib import Path
@@ -14,13 +14,17 @@ from vcjax.training.state import TrainState
 
 
 class Checkpoints:
-    """The checkpoints of one run: the latest few, and the one with the least loss.
+    """Checkpoints of a run: the latest ones, and the one with the lowest loss.
 
     ```python
     with Checkpoints(folder, keep=2) as checkpoints:
         state = checkpoints.restore(checkpoints.latest, shapes)
         checkpoints.save(step, state, loss)
     ```
+
+    Args:
+        folder: folder of the checkpoints.
+        keep: number of latest checkpoints to keep.
     """
 
     def __init__(self, folder: Path, keep: int):
@@ -36,45 +40,50 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._manager.close()  # waits for what is being written
+        self._manager.close()  # waits for pending writes
 
     @property
     def latest(self) -> int | None:
-        """Step of the last whole checkpoint; None where there is none."""
+        """Step of the latest complete checkpoint; None if there is none."""
         return self._manager.latest_step()
 
     @property
     def steps(self) -> list[int]:
-        """Steps of all whole checkpoints."""
+        """Steps of all complete checkpoints."""
         return sorted(self._manager.all_steps())
 
     def save(self, step: int, state: TrainState, loss: float) -> None:
-        """Begin to write a state; it is copied before this returns, so the next step may donate it."""
+        """Start writing a state; its buffers are copied before this returns and may then be donated."""
         if step != self.latest:
             self._manager.save(step, args=ocp.args.StandardSave(state), metrics={"loss": loss}, force=True)
 
+    def wait(self) -> None:
+        """Wait until all checkpoints are written."""
+        self._manager.wait_until_finished()
+
     def restore(self, step: int, shapes: TrainState) -> TrainState:
-        """Read the checkpoint of a step.
+        """Restore the checkpoint of a step.
 
         Args:
-            step: of a whole checkpoint.
-            shapes: of the state, and where it shall lie, as `Plan.shapes_at` gives them.
+            step: step of a complete checkpoint.
+            shapes: shapes and shardings of the state, see `TrainingSetup.shapes_at`.
 
         Raises:
-            BadInput: the checkpoint does not fit, having been written with another configuration, or it is gone, since the run
-                that writes it went on and keeps only its latest.
+            BadInput: the checkpoint was written with another configuration, or a run that is still in
+                progress has deleted it.
         """
         try:
             state: Any = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
         except (ValueError, KeyError, TypeError) as error:
             if not (self._manager.directory / str(step)).exists():
                 raise BadInput(
-                    f"the checkpoint of step {step} in {self._manager.directory} was removed as it was to be read; a run that goes "
-                    "on keeps only its latest: read that"
+                    f"the checkpoint of step {step} in {self._manager.directory} was deleted while it was "
+                    "being read, since the run is still in progress: read its latest checkpoint"
                 ) from error
             reason = str(error).splitlines()[0]
             raise BadInput(
-                f"the checkpoint of step {step} in {self._manager.directory} does not fit this configuration: {reason}"
+                f"the checkpoint of step {step} in {self._manager.directory} does not fit this "
+                f"configuration: {reason}"
             ) from error
         return state
 

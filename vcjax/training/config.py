@@ -1,276 +1,293 @@
-"""A training run as typed values, read at the edge from an ml_collections file (`configs/`)."""
+"""Configuration of a training run, as typed values.
+
+`vcjax.training.config_files` reads them from an ml_collections file (`configs/`) and the command line.
+"""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from ml_collections import ConfigDict
-
+from vcjax.composer.model_config import ModelSpec, model_from_config
+from vcjax.data.loader import LoaderConfig
+from vcjax.data.sprites.selection import SpriteSelection
 from vcjax.errors import BadInput
 from vcjax.parallel.mesh import MeshShape
 from vcjax.parallel.rules import RULES, check_rules
 from vcjax.settings import typed
 
-Scenes = Literal["all", "simple"]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """An Optax optimiser and its schedule, counted from the beginning of its stage.
+    """An Optax optimiser and its learning-rate schedule. Steps are counted from the beginning of the stage.
 
     Attributes:
-        name: of a function of `optax` that takes a learning rate, such as adamw, lion, adafactor.
-        learning_rate: at the end of the warm-up.
-        warmup: steps from 0 to it.
-        decay: what follows: `constant`, `cosine` or `linear`, down to `final` at the end of the stage.
-        final: share of the learning rate that is left at the end.
-        weight_decay: for optimisers that have it; on kernels only.
-        clip: largest norm of the gradient; 0 does not clip.
+        name: function of `optax` that takes a learning rate, such as adamw, lion or adafactor.
+        learning_rate: peak learning rate, reached at the end of the warm-up.
+        warmup_steps: steps of linear warm-up from 0.
+        schedule: learning rate after the warm-up: `constant`, or `cosine` or `linear` decay to the end of the stage.
+        final_fraction: learning rate at the end of the decay, as a fraction of the peak.
+        weight_decay: weight decay, for optimisers that have it; applied to kernels and embeddings only.
+        max_grad_norm: gradients are clipped to this global norm; 0 switches clipping off.
+        options: further arguments of the Optax function, such as b1, b2, eps and mu_dtype.
     """
 
     name: str = "adamw"
     learning_rate: float = 1e-4
-    warmup: int = 0
-    decay: Literal["constant", "cosine", "linear"] = "constant"
-    final: float = 0.0
+    warmup_steps: int = 0
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    final_fraction: float = 0.0
     weight_decay: float = 0.0
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dropout:
-    """How often conditions are left out in training (VideoComposer, section 4.1). Drawn for each sample alone.
+    """Condition dropout (VideoComposer, section 4.1), drawn for each sample independently.
 
     Attributes:
-        all_dropped: probability that a sample has no condition.
-        all_kept: probability that it has all of them.
-        few: probability that it has none, one or two beside its text, as often each, and all as likely as any other, while
-            the text is dropped as below. With eight conditions that are dropped independently one of them is hardly ever
-            seen alone, and so is not obeyed alone.
-        each: else, probability that a condition is dropped, independently, by its name.
-        others: that of conditions which `each` does not name.
-        text: what a dropped text is: `empty` (the empty string's embedding) or `zeros` (the original's training).
-        style: what a dropped style is: `absent` (masked out), `null` (zeros through its MLP), `either` (a coin
-            decides, so that the model knows both) or `zeros` (a token of zeros, the original's training).
+        drop_all: probability that all conditions of a sample are dropped.
+        keep_all: probability that all are kept.
+        sparse: probability that a sample keeps zero, one or two conditions beside its text (each number, and each choice
+            of them, equally likely), while text is dropped as below. Eight conditions that are dropped independently are
+            hardly ever seen alone.
+        per_condition: otherwise, the probability that a condition is dropped, by name.
+        probability: the same for conditions that `per_condition` does not name.
+        text: what replaces a dropped text: `empty` (embedding of the empty string) or `zeros` (as in the original's
+            training).
+        style: what replaces a dropped style: `absent` (masked out), `null` (zeros through the style MLP), `either` (one of
+            these two at random, so that the model learns both) or `zeros` (a zero token, as in the original's training).
     """
 
-    all_dropped: float = 0.1
-    all_kept: float = 0.1
-    few: float = 0.0
-    each: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    others: float = 0.5
+    drop_all: float = 0.1
+    keep_all: float = 0.1
+    sparse: float = 0.0
+    per_condition: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    probability: float = 0.5
     text: Literal["empty", "zeros"] = "empty"
     style: Literal["absent", "null", "either", "zeros"] = "either"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage of a run.
+    """One training stage.
 
     Attributes:
-        name: for people.
+        name: name in logs.
         steps: optimiser steps.
-        batch: clips a step.
-        frames: of each clip; the model's where 0.
-        accumulate: the batch is taken in so many pieces, one after the other.
-        images_every: every so many steps the batch is one of single images instead; 0 is never. Those of the sprite world are
-            the first frames of clips, or any frame, with its number, where the UNet has `frame_numbers`.
-        images: how many of them.
-        image_scenes: which of the sprite world they are of: `all`, or the `simple` ones, in which nothing but one object moves,
-            on a straight line, and whose captions say whereto. What a direction is, is learned from these in minutes, from
-            all of them hardly.
-        image_lowest_t: timesteps below it are not trained with them.
-        image_conditions: names of those that are given with them; as `conditions` where empty.
-        conditions: names of those that are given; all of the model's where empty.
-        dropout: how often they are left out.
-        train: what is trained, as beginnings of parameter names such as `unet/` or `stc/motion`; all where empty.
-        optimizer: of this stage; what it does not say is as the run's `optimizer` says.
+        batch_size: clips per step, over all hosts.
+        frames: frames of each clip; the model's where 0.
+        gradient_accumulation: number of equal parts that a batch is processed in, one after another.
+        images_every: every n-th step trains on single images instead of clips; 0 is never. Of the sprite world they are
+            first frames, or any frame of a clip, with its index, where the UNet has a frame embedding.
+        image_batch_size: images in such a step.
+        image_min_timestep: timesteps below it are not drawn for images.
+        image_conditions: conditions of images; those of clips where empty.
+        conditions: conditions of clips; all of the model's where empty.
+        dropout: condition dropout.
+        trainable: prefixes of the names of trained parameters, such as `unet/` or `stc/motion`; all where empty.
+        optimizer: optimiser of the stage; keys that a stage leaves out are the run's.
+        sprites: selection of sprite clips; keys that a stage leaves out are the run's.
     """
 
     name: str
     steps: int
-    batch: int
+    batch_size: int
     frames: int = 0
-    accumulate: int = 1
+    gradient_accumulation: int = 1
     images_every: int = 0
-    images: int = 0
-    image_scenes: Scenes = "all"
-    image_lowest_t: int = 0
+    image_batch_size: int = 0
+    image_min_timestep: int = 0
     image_conditions: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     dropout: Dropout = dataclasses.field(default_factory=Dropout)
-    train: tuple[str, ...] = ()
+    trainable: tuple[str, ...] = ()
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+    sprites: SpriteSelection = dataclasses.field(default_factory=SpriteSelection)
 
-    def given(self, known: Iterable[str], *, images: bool = False) -> tuple[str, ...]:
-        """Names of the conditions that are given with clips or with single images, of those that the model knows."""
+    def condition_names(self, known: Iterable[str], *, images: bool = False) -> tuple[str, ...]:
+        """Return the names of the conditions of clips, or of single images, among those that the model has."""
         return (images and self.image_conditions) or self.conditions or tuple(known)
 
     def is_on_images(self, step: int) -> bool:
-        """Whether the batch of a step of this stage (its first is 0) is one of single images."""
+        """Return whether step `step` of this stage, counted from 0, trains on single images."""
         return self.images_every > 0 and step % self.images_every == self.images_every - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """A whole run.
+    """A training run.
 
     Attributes:
-        task: what is learned: a name in `vcjax.training.assemble.TASKS`.
+        task: what is trained: a key of `vcjax.training.build.TASKS`.
         model: configuration of the model, as in a model folder's config.json.
-        parts: built-in model or model folder with the trained networks that the task holds frozen.
+        frozen_from: built-in model or model folder with the networks that the task holds frozen.
+        init_from: built-in model or model folder with the initial parameters; the networks' own initialisers where empty.
         out: folder of the run: configuration, checkpoints, metrics, samples.
-        data: folder of a prepared data set (`vcjax prepare`) to train from; where empty, the sprite world is.
-        workers: processes that read it ahead; where 0, threads do.
-        stages: one behind the other.
-        optimizer: of every stage, where the stage does not say otherwise.
-        first_stage: index of the stage to begin with; above 0 needs `start`.
-        start: model folder that gives the first parameters, such as `vcjax export` made of another run.
-        seed: of everything.
-        ema: decay of the moving average of the parameters, once it has warmed up.
-        weighting: of the loss over timesteps: `plain`, `clean` (that of the clean latent), or `min_snr` (arXiv 2303.09556,
-            with gamma 5).
-        timesteps: drawn `uniform`ly, their errors weighed, or `by_weight`: the same loss with less noise, since none is drawn
-            that counts little, and each batch has low and high ones.
-        dtype: compute type; parameters are float32.
-        rematerialised: kinds of block, see `vcjax.models.unet.UNet`.
-        mesh: how the devices of all hosts lie.
-        rules: which parameters are split over the mesh, see `vcjax.parallel.rules`.
-        programs: folder to keep compiled steps in, and to start from without tracing them; machine code, see
-            `vcjax.parallel.stored`; none where empty.
+        data: folder of a prepared data set (`vcjax prepare`); where empty, clips of the sprite world are rendered in the
+            training step.
+        sprites: selection of sprite clips.
+        loader: loading of a prepared data set.
+        stages: the stages, in order.
+        optimizer: optimiser of every stage, where the stage does not override it.
+        first_stage: index of the first stage to train; above 0 it needs `init_from`.
+        seed: seed of all random numbers.
+        ema_decay: decay of the exponential moving average of the parameters, after its warm-up.
+        loss_weighting: weight of the loss over timesteps: `constant`, `x0` (that of the error of x0), or `min_snr`
+            (arXiv 2303.09556, gamma 5).
+        timestep_sampling: `uniform`, with weighted errors, or `importance`: timesteps drawn in proportion to their
+            weights, stratified over the batch. The expected loss is the same; its variance is lower.
+        compute_dtype: type of activations; parameters are float32.
+        remat: kinds of block whose activations are recomputed in the backward pass, see `vcjax.models.unet.UNet`.
+        mesh: shape of the device mesh.
+        rules: partition rules of the parameters, see `vcjax.parallel.rules`.
+        executables: folder of compiled training steps, see `vcjax.parallel.executables`; none where empty.
         log_every: steps between lines of metrics.
         save_every: steps between checkpoints.
-        keep: how many of the latest checkpoints are kept, beside the best.
+        keep_checkpoints: number of the latest checkpoints to keep, beside the best.
         sample_every: steps between sample videos; 0 is never.
-        fixed_clips: so many clips of the sprite world are seen, again and again, and their latents encoded once; 0 is all
-            of it.
     """
 
     task: str
     model: Mapping[str, Any]
-    parts: str = "tiny"
+    frozen_from: str = "tiny"
+    init_from: str = ""
     out: str
     data: str = ""
-    workers: int = 0
+    sprites: SpriteSelection = dataclasses.field(default_factory=SpriteSelection)
+    loader: LoaderConfig = dataclasses.field(default_factory=LoaderConfig)
     stages: tuple[Stage, ...]
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     first_stage: int = 0
-    start: str = ""
     seed: int = 0
-    ema: float = 0.999
-    weighting: Literal["plain", "clean", "min_snr"] = "plain"
-    timesteps: Literal["uniform", "by_weight"] = "uniform"
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    rematerialised: tuple[Literal["residual", "spatial", "temporal"], ...] = ()
+    ema_decay: float = 0.999
+    loss_weighting: Literal["constant", "x0", "min_snr"] = "constant"
+    timestep_sampling: Literal["uniform", "importance"] = "uniform"
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: tuple[Literal["residual", "spatial", "temporal"], ...] = ()
     mesh: MeshShape = dataclasses.field(default_factory=MeshShape)
     rules: tuple[Any, ...] = RULES
-    programs: str = ""
+    executables: str = ""
     log_every: int = 50
     save_every: int = 1000
-    keep: int = 2
+    keep_checkpoints: int = 2
     sample_every: int = 0
-    fixed_clips: int = 0
 
-    def begin_of(self, stage: int) -> int:
-        """The step at which a stage begins."""
+    def first_step(self, stage: int) -> int:
+        """Return the step at which a stage begins."""
         return sum(before.steps for before in self.stages[:stage])
 
-    def stage_of(self, done: int) -> int:
-        """Index of the stage whose optimiser a state after `done` steps holds: at its very end it is still the old."""
+    def stage_at(self, step: int) -> int:
+        """Return the index of the stage whose optimiser the state after `step` steps holds.
+
+        At the end of a stage it is still that stage's optimiser.
+        """
         later = range(self.first_stage + 1, len(self.stages))
-        return max([self.first_stage, *(index for index in later if self.begin_of(index) < done)])
+        return max([self.first_stage, *(index for index in later if self.first_step(index) < step)])
 
     @property
     def steps(self) -> int:
-        """Steps of all stages."""
-        return self.begin_of(len(self.stages))
+        """Number of steps of all stages."""
+        return self.first_step(len(self.stages))
+
+    def spec(self) -> ModelSpec:
+        """Parse the model's configuration.
+
+        Raises:
+            BadInput: the configuration is not that of a model.
+        """
+        return model_from_config(self.model, "config.model")
 
 
-def run_from(config: Any) -> Run:
-    """Typed values of a configuration, an ml_collections table or a plain one.
+# Tables of the run that a stage inherits, key by key.
+INHERITED = ("optimizer", "sprites")
+
+
+def run_from_config(table: Mapping[str, Any]) -> Run:
+    """Parse and check the configuration of a run.
+
+    Args:
+        table: nested dictionaries and lists. Keys that are absent have their defaults.
 
     Raises:
-        BadInput: an unknown key, a value of the wrong type or out of range; it names the key.
+        BadInput: an unknown key, a value of the wrong type, out of range, or sizes that do not agree; it names the key.
     """
-    run: Run = typed(Run, _with_optimizers(_plain(config)), "config")
+    run: Run = typed(Run, _with_inherited(table), "config")
     _check_run(run)
     for index, stage in enumerate(run.stages):
         _check_stage(f"config.stages[{index}]", stage)
+    run.spec()
     return run
 
 
-def _plain(value: Any) -> Any:
-    """Nested ml_collections tables as dictionaries and lists."""
-    if isinstance(value, Mapping | ConfigDict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _with_optimizers(config: Any) -> Any:
-    """The configuration with the run's optimiser in every stage, below what the stage itself says."""
-    common = config.get("optimizer", {})
-    stages = config.get("stages")
-    tables = [common, *stages, *(s.get("optimizer", {}) for s in stages)] if _tables(stages) else []
-    if not tables or not _tables(tables):
-        return config  # whose faults are then told with their place
-    whole = [{**stage, "optimizer": {**common, **stage.get("optimizer", {})}} for stage in stages]
-    return {**config, "stages": whole}
-
-
-def _tables(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, Mapping) for value in values)
+def _with_inherited(table: Any) -> Any:
+    """Complete `optimizer` and `sprites` of each stage with the run's."""
+    stages = table.get("stages")
+    if not isinstance(stages, list | tuple) or not all(isinstance(stage, Mapping) for stage in stages):
+        return table  # `typed` then names what is wrong
+    completed = [dict(stage) for stage in stages]
+    for key in INHERITED:
+        common = table.get(key, {})
+        for stage in completed:
+            own = stage.get(key, {})
+            if isinstance(common, Mapping) and isinstance(own, Mapping):
+                stage[key] = {**common, **own}
+    return {**table, "stages": completed}
 
 
 def _check_run(run: Run) -> None:
-    """What types do not say."""
+    """Raise BadInput for values that types do not exclude."""
     if not run.stages:
         raise BadInput("config.stages must hold at least one stage")
     if not 0 <= run.first_stage < len(run.stages):
         raise BadInput(f"config.first_stage must be from 0 to {len(run.stages) - 1}, not {run.first_stage}")
-    if run.first_stage > 0 and not run.start:
+    if run.first_stage > 0 and not run.init_from:
         name = run.stages[run.first_stage].name
         raise BadInput(
             f"config.first_stage begins with {name!r}, which follows another stage: "
-            "config.start must name a model folder with that one's result"
+            "config.init_from must name a model folder with that one's result"
         )
-    if not 0 <= run.ema < 1:
-        raise BadInput(f"config.ema must be at least 0 and below 1, not {run.ema}")
+    if not 0 <= run.ema_decay < 1:
+        raise BadInput(f"config.ema_decay must be at least 0 and below 1, not {run.ema_decay}")
     if not 0 <= run.seed < 2**32:
         raise BadInput(f"config.seed must be from 0 to {2**32 - 1}, not {run.seed}")
-    if min(run.fixed_clips, run.sample_every, run.workers) < 0:
-        raise BadInput("config.fixed_clips, config.sample_every and config.workers must be 0 or more")
+    if run.sample_every < 0:
+        raise BadInput(f"config.sample_every must be 0 or more, not {run.sample_every}")
     if run.data and run.task != "diffusion":
-        raise BadInput(f"config.data is for task diffusion: {run.task} learns from the sprite world alone")
+        raise BadInput(f"config.data is for task diffusion: {run.task} is trained on the sprite world only")
     check_rules(run.rules, "config.rules")
-    for name in ("log_every", "save_every", "keep"):
+    for name in ("log_every", "save_every", "keep_checkpoints"):
         if getattr(run, name) < 1:
             raise BadInput(f"config.{name} must be at least 1, not {getattr(run, name)}")
 
 
 def _check_stage(where: str, stage: Stage) -> None:
-    for name in ("steps", "batch", "accumulate"):
+    for name in ("steps", "batch_size", "gradient_accumulation"):
         if getattr(stage, name) < 1:
             raise BadInput(f"{where}.{name} must be at least 1, not {getattr(stage, name)}")
-    if min(stage.frames, stage.images_every, stage.images, stage.image_lowest_t) < 0:
-        raise BadInput(f"{where}: frames, images_every, images and image_lowest_t must be 0 or more")
-    if bool(stage.images_every) != bool(stage.images):
+    for name in ("frames", "images_every", "image_batch_size", "image_min_timestep"):
+        if getattr(stage, name) < 0:
+            raise BadInput(f"{where}.{name} must be 0 or more, not {getattr(stage, name)}")
+    if bool(stage.images_every) != bool(stage.image_batch_size):
         raise BadInput(
-            f"{where}: images_every and images belong together: "
-            f"both 0 or both above, not {stage.images_every} and {stage.images}"
+            f"{where}: images_every and image_batch_size belong together: "
+            f"both 0 or both above 0, not {stage.images_every} and {stage.image_batch_size}"
         )
-    if not stage.images and (stage.image_scenes != "all" or stage.image_lowest_t or stage.image_conditions):
+    if not stage.image_batch_size and (stage.image_min_timestep or stage.image_conditions):
         raise BadInput(
-            f"{where}: image_scenes, image_lowest_t and image_conditions are of single images: set images_every and images too"
+            f"{where}: image_min_timestep and image_conditions apply to single images: "
+            "set images_every and image_batch_size too"
         )
-    for name, size in {"batch": stage.batch, "images": stage.images}.items():
-        if size % stage.accumulate:
+    for name in ("batch_size", "image_batch_size"):
+        if getattr(stage, name) % stage.gradient_accumulation:
             raise BadInput(
-                f"{where}.{name} must be a multiple of accumulate = {stage.accumulate}, not {size}"
+                f"{where}.{name} must be a multiple of gradient_accumulation = {stage.gradient_accumulation}, "
+                f"not {getattr(stage, name)}"
             )
-    if stage.optimizer.learning_rate < 0 or stage.optimizer.warmup < 0 or stage.optimizer.clip < 0:
-        raise BadInput(f"{where}.optimizer: learning_rate, warmup and clip must be 0 or more")
-    dropout = stage.dropout
-    fates = (dropout.all_dropped, dropout.few, dropout.all_kept)
-    shares = (*fates, dropout.others, *dropout.each.values())
-    if not all(0 <= share <= 1 for share in shares) or sum(fates) > 1:
-        raise BadInput(f"{where}.dropout must hold probabilities, and all_dropped + few + all_kept at most 1")
+    optimizer, dropout = stage.optimizer, stage.dropout
+    if min(optimizer.learning_rate, optimizer.warmup_steps, optimizer.max_grad_norm) < 0:
+        raise BadInput(f"{where}.optimizer: learning_rate, warmup_steps and max_grad_norm must be 0 or more")
+    modes = (dropout.drop_all, dropout.sparse, dropout.keep_all)
+    probabilities = (*modes, dropout.probability, *dropout.per_condition.values())
+    if not all(0 <= p <= 1 for p in probabilities) or sum(modes) > 1:
+        raise BadInput(f"{where}.dropout must hold probabilities, and drop_all + sparse + keep_all at most 1")

@@ -1,4 +1,4 @@
-"""Export: a checkpoint becomes a model folder, with what was trained in 16 bits and what was held frozen beside it."""
+"""Export of checkpoints to model folders: EMA parameters of trained components, and the frozen components."""
 
 import json
 import shutil
@@ -9,26 +9,26 @@ from typing import Any
 import jax
 import numpy as np
 
+from vcjax.composer.loading import folder_of
 from vcjax.errors import BadInput
 from vcjax.files import replacing
-from vcjax.loading import folder_of
 from vcjax.parallel.mesh import one_device
-from vcjax.training.assemble import task_of
+from vcjax.training.build import build_task
 from vcjax.training.checkpoints import Checkpoints
 from vcjax.training.config import Run
-from vcjax.training.plan import plan
-from vcjax.training.record import read_record
+from vcjax.training.run_metadata import read_metadata
+from vcjax.training.setup import set_up
 from vcjax.training.state import TrainState
 from vcjax.weights.folder import CONFIG, TOKENIZER, read_config, write_component, write_config
 from vcjax.weights.trees import flatten
 
-# Keys of config.json that what was trained depends on.
-SAME = ("prediction", "schedule", "conditions", "clip")
-TYPES = ("float16", "bfloat16", "float32")
+# Keys of config.json that must agree if the exported components replace those of an existing model folder.
+FIXED_KEYS = ("prediction", "schedule", "conditions", "clip")
+DTYPES = ("float16", "bfloat16", "float32")
 
 
 def export(run_folder: Path, out: Path, *, step: int | None = None, dtype: str = "float16") -> int:
-    """Write the averaged parameters of a checkpoint, and the run's frozen parts, as a model folder.
+    """Write the EMA parameters of a checkpoint, and the frozen components of the run, to a model folder.
 
     ```python
     export(Path("runs/sprites"), Path("models/sprites"))
@@ -36,58 +36,60 @@ def export(run_folder: Path, out: Path, *, step: int | None = None, dtype: str =
     ```
 
     Args:
-        run_folder: of the run.
-        out: the model folder to make, or to renew: its components that the run did not train stay as they are.
-        step: of the checkpoint; the last one without it.
-        dtype: type to store what was trained in.
+        run_folder: folder of the run.
+        out: model folder to create or update; an update replaces the trained components only.
+        step: step of the checkpoint; the latest if None.
+        dtype: type that the trained parameters are stored in: float16, bfloat16 or float32.
 
     Returns:
-        The step that was exported.
+        Step of the exported checkpoint.
 
     Raises:
-        BadInput: no run there, no such checkpoint, or a folder that cannot be written to.
+        BadInput: there is no such run or checkpoint, the existing model folder is incompatible, or the folder
+            cannot be written.
     """
-    if dtype not in TYPES:
-        raise BadInput(f"dtype must be one of {', '.join(TYPES)}, not {dtype!r}")
-    run, mesh = read_record(run_folder), one_device()
-    planned = plan(run, task_of(run, mesh), mesh)
-    with Checkpoints(run_folder / "checkpoints", run.keep) as checkpoints:
+    if dtype not in DTYPES:
+        raise BadInput(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    run, mesh = read_metadata(run_folder), one_device()
+    setup = set_up(run, build_task(run, mesh), mesh)
+    with Checkpoints(run_folder / "checkpoints", run.keep_checkpoints) as checkpoints:
         if not checkpoints.steps:
             raise BadInput(f"{run_folder} has no checkpoint yet")
         step = checkpoints.steps[-1] if step is None else step
         if step not in checkpoints.steps:
             raise BadInput(f"{run_folder} has checkpoints of steps {checkpoints.steps}, not of {step}")
-        state = checkpoints.restore(step, planned.shapes_at(step))
+        state = checkpoints.restore(step, setup.shapes_at(step))
     _write(run, state, out, dtype)
     return step
 
 
 def _write(run: Run, state: TrainState, out: Path, dtype: str) -> None:
-    parts = folder_of(run.parts)
+    """Write the components of a state to a model folder."""
+    frozen_folder = folder_of(run.frozen_from)
     if (out / CONFIG).is_file():
         config = read_config(out)
-        _check_same(run, config, state, out)
+        _check_compatible(run, config, state, out)
     else:
-        config = {**read_config(parts), **run.model}
+        config = {**read_config(frozen_folder), **run.model}
         for name in (TOKENIZER, *(entry["file"] for entry in config.get("files", {}).values())):
             with replacing(out / name) as unfinished:
-                shutil.copyfile(parts / name, unfinished)
+                shutil.copyfile(frozen_folder / name, unfinished)
     files = dict(config.get("files", {}))
-    for component, tree in state.average.items():
+    for component, tree in state.ema.items():
         if flatten(tree):  # a model without style has no parameters in `tokens`
             files[component] = write_component(out, component, jax.tree.map(np.asarray, tree), dtype)
     write_config(out, {**config, "files": files})
 
 
-def _check_same(run: Run, config: Mapping[str, Any], state: TrainState, out: Path) -> None:
-    """Raise BadInput where a model folder that is to be renewed is of another kind, or has networks of other sizes."""
-    before, trained = config["networks"], _plain(run.model["networks"])
-    other = [name for name in state.average if _plain(before.get(name)) != trained.get(name)]
-    kinds = [key for key in SAME if _plain(config.get(key)) != _plain(run.model.get(key))]
-    if other or kinds:
-        raise BadInput(f"{out} holds a model with another {(other + kinds)[0]}: give a new folder")
+def _check_compatible(run: Run, config: Mapping[str, Any], state: TrainState, out: Path) -> None:
+    """Raise BadInput if an existing model folder has other `FIXED_KEYS` or networks of other sizes."""
+    existing, trained = config["networks"], _json_types(run.model["networks"])
+    networks = [name for name in state.ema if _json_types(existing.get(name)) != trained.get(name)]
+    keys = [key for key in FIXED_KEYS if _json_types(config.get(key)) != _json_types(run.model.get(key))]
+    if networks or keys:
+        raise BadInput(f"{out} holds a model with another {(networks + keys)[0]}: give a new folder")
 
 
-def _plain(value: Any) -> Any:
-    """As json holds it: tuples as lists."""
+def _json_types(value: Any) -> Any:
+    """Return a value in JSON types: tuples as lists."""
     return json.loads(json.dumps(value))

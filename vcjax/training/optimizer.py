@@ -1,59 +1,90 @@
-"""Optax optimisers and schedules from their configuration."""
+"""Optax optimisers and learning-rate schedules from their configuration."""
 
 import inspect
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from vcjax.errors import BadInput
 from vcjax.training.config import Optimizer
 from vcjax.weights.trees import Tree
 
+RESERVED_ARGUMENTS = ("learning_rate", "weight_decay", "mask")  # set by other keys than `options`
+
 
 def make_schedule(config: Optimizer, steps: int) -> optax.Schedule:
-    """Learning rate at each step of a stage of so many: warm-up from 0, then constant, cosine or linear decay."""
-    rest = max(steps - config.warmup, 1)
-    peak, final = config.learning_rate, config.learning_rate * config.final
-    after = {
-        "constant": optax.constant_schedule(peak),
-        "cosine": optax.cosine_decay_schedule(peak, rest, alpha=config.final),
-        "linear": optax.linear_schedule(peak, final, rest),
-    }[config.decay]
-    if not config.warmup:
-        return after
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, config.warmup), after], [config.warmup])
-
-
-def make_optimizer(config: Optimizer, steps: int, trained: Tree) -> optax.GradientTransformation:
-    """The optimiser of a stage; parameters that are not trained do not move by a bit.
+    """Return the learning rate as a function of the step of a stage.
 
     Args:
-        config: what it is.
-        steps: of the stage.
-        trained: a tree like the parameters, of booleans.
+        config: the optimiser.
+        steps: number of steps of the stage.
+    """
+    decay_steps = max(steps - config.warmup_steps, 1)
+    peak, final = config.learning_rate, config.learning_rate * config.final_fraction
+    after = {
+        "constant": optax.constant_schedule(peak),
+        "cosine": optax.cosine_decay_schedule(peak, decay_steps, alpha=config.final_fraction),
+        "linear": optax.linear_schedule(peak, final, decay_steps),
+    }[config.schedule]
+    if not config.warmup_steps:
+        return after
+    warmup = optax.linear_schedule(0.0, peak, config.warmup_steps)
+    return optax.join_schedules([warmup, after], [config.warmup_steps])
+
+
+def make_optimizer(config: Optimizer, steps: int, trainable: Tree) -> optax.GradientTransformation:
+    """Return the optimiser of a stage; frozen parameters are not updated.
+
+    Args:
+        config: the optimiser.
+        steps: number of steps of the stage.
+        trainable: tree of booleans in the structure of the parameters.
 
     Raises:
-        BadInput: Optax has no such optimiser, or it has no weight decay.
+        BadInput: Optax has no such optimiser, or the optimiser has no such argument or no weight decay.
     """
     family: Any = getattr(optax, config.name, None)
-    takes = inspect.signature(family).parameters if inspect.isfunction(family) else {}
-    if "learning_rate" not in takes:
+    parameters = inspect.signature(family).parameters if inspect.isfunction(family) else {}
+    if "learning_rate" not in parameters:
         raise BadInput(
             f"optimizer.name must be an optimiser of optax such as adamw or lion, not {config.name!r}"
         )
-    options: dict[str, Any] = {}
-    if "weight_decay" in takes and "mask" in takes:
-        options = {"weight_decay": config.weight_decay, "mask": _kernels}
+    arguments = {
+        name: _argument(config.name, parameters, name, value) for name, value in config.options.items()
+    }
+    if "weight_decay" in parameters and "mask" in parameters:
+        arguments |= {"weight_decay": config.weight_decay, "mask": _weight_decay_mask}
     elif config.weight_decay:
         raise BadInput(f"optimizer {config.name} has no weight decay: leave weight_decay at 0")
-    transform = family(make_schedule(config, steps), **options)
-    if config.clip:
-        transform = optax.chain(optax.clip_by_global_norm(config.clip), transform)
-    labels = jax.tree.map(lambda yes: "trained" if yes else "frozen", trained)
+    try:
+        transform = family(make_schedule(config, steps), **arguments)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"optimizer.options: optax.{config.name} rejects them: {error}") from error
+    if config.max_grad_norm:
+        transform = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), transform)
+    labels = jax.tree.map(lambda yes: "trained" if yes else "frozen", trainable)
     return optax.multi_transform({"trained": transform, "frozen": optax.set_to_zero()}, labels)
 
 
-def _kernels(parameters: Any) -> Any:
-    """Weight decay is for kernels and embeddings, not for biases and the scales of norms."""
+def _argument(optimizer: str, parameters: Any, name: str, value: Any) -> Any:
+    """Return an argument for the Optax function; names of types are converted for `dtype` arguments."""
+    allowed = [known for known in parameters if known not in RESERVED_ARGUMENTS]
+    if name not in allowed:
+        raise BadInput(
+            f"optimizer.options: optax.{optimizer} has no argument {name!r}: it has {', '.join(allowed)}"
+        )
+    if not name.endswith("dtype") or value is None:
+        return value
+    try:
+        return jnp.dtype(value)
+    except TypeError as error:
+        raise BadInput(
+            f"optimizer.options.{name} must be a type such as float32 or bfloat16, not {value!r}"
+        ) from error
+
+
+def _weight_decay_mask(parameters: Any) -> Any:
+    """Return the mask of weight decay: True for kernels and embeddings, False for biases and norm scales."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, parameters)

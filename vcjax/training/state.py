@@ -1,4 +1,4 @@
-"""What a run carries from step to step, and nothing else: it is what a checkpoint holds."""
+"""Training state: the values that a step updates and a checkpoint stores."""
 
 import dataclasses
 from typing import Any
@@ -12,58 +12,61 @@ from jaxtyping import Array, Float, Int
 from vcjax.errors import BadInput
 from vcjax.weights.trees import Tree, flatten, unflatten
 
-EMA_WARMUP = 10  # the average of step n decays by (1 + n) / (EMA_WARMUP + n) at most: its start is forgotten
+EMA_WARMUP = 10  # the decay of step n is at most (1 + n) / (EMA_WARMUP + n), as in TensorFlow's EMA
 
 
 @struct.dataclass
 class TrainState:
-    """The state of a run after `step` steps. Its stage follows from the step (`Run.stage_of`).
+    """State of a run after `step` steps; `Run.stage_at` returns its stage.
 
     Attributes:
-        step: steps done since the beginning of the first stage, int32.
-        parameters: float32.
-        optimizer: of the stage that the last step belongs to.
-        average: exponential moving average of the parameters.
+        step: number of completed steps since the beginning of the first stage, int32.
+        parameters: parameters, float32.
+        optimizer: Optax state of the stage that the last step belongs to.
+        ema: exponential moving average of the parameters.
     """
 
     step: Any
     parameters: Any
     optimizer: Any
-    average: Any
+    ema: Any
 
     @classmethod
-    def begin(cls, parameters: Tree, transform: optax.GradientTransformation, step: int) -> "TrainState":
-        """The state before the first step, with a fresh optimiser; the average begins at the parameters."""
+    def create(cls, parameters: Tree, transform: optax.GradientTransformation, step: int) -> "TrainState":
+        """Return the initial state; the moving average is initialised with the parameters."""
         return cls(
             step=jnp.asarray(step, jnp.int32),
             parameters=parameters,
             optimizer=transform.init(parameters),
-            average=jax.tree.map(jnp.copy, parameters),
+            ema=jax.tree.map(jnp.copy, parameters),
         )
 
     def enter_stage(self, transform: optax.GradientTransformation) -> "TrainState":
-        """The state at the beginning of the next stage: everything stays but the optimiser, which is fresh."""
+        """Return the initial state of the next stage, which has a new optimiser state."""
         return dataclasses.replace(self, optimizer=transform.init(self.parameters))
 
 
-def averaged(average: Tree, parameters: Tree, step: Int[Array, ""], decay: float) -> Tree:
-    """The moving average of the parameters after step number `step` (from 0)."""
+def update_ema(ema: Tree, parameters: Tree, step: Int[Array, ""], decay: float) -> Tree:
+    """Return the moving average after a step, counted from 0: ema + (1 - decay) (parameters - ema)."""
     n = step.astype(jnp.float32)
-    share: Float[Array, ""] = 1 - jnp.minimum(decay, (1 + n) / (EMA_WARMUP + n))
-    return jax.tree.map(lambda a, p: a + share * (p - a), average, parameters)
+    weight: Float[Array, ""] = 1 - jnp.minimum(decay, (1 + n) / (EMA_WARMUP + n))
+    return jax.tree.map(lambda a, p: a + weight * (p - a), ema, parameters)
 
 
-def trained_leaves(parameters: Tree, beginnings: tuple[str, ...]) -> Tree:
-    """A tree of booleans: which parameters' names begin with one of these; all where none is given.
+def trainable_mask(parameters: Tree, prefixes: tuple[str, ...]) -> Tree:
+    """Return a tree of booleans: True for parameters whose name has one of the prefixes.
+
+    Without prefixes it is True for all parameters.
 
     Raises:
-        BadInput: no parameter's name begins so.
+        BadInput: no parameter has one of the prefixes.
     """
     names = flatten(parameters)
-    for beginning in beginnings:
-        if not any(name.startswith(beginning) for name in names):
-            first = sorted({"/".join(name.split("/")[:2]) for name in names})
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            known = sorted({"/".join(name.split("/")[:2]) for name in names})
             raise BadInput(
-                f"stage.train: no parameter begins with {beginning!r}; they begin with {', '.join(first)}"
+                f"stage.trainable: no parameter name begins with {prefix!r}; "
+                f"names begin with {', '.join(known)}"
             )
-    return unflatten({name: name.startswith(beginnings or ("",)) for name in names})
+    return unflatten({name: name.startswith(prefixes or ("",)) for name in names})

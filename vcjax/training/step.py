@@ -1,4 +1,4 @@
-"""One training step: batch in, loss, gradient, update, average out; one compiled function, its state donated."""
+"""Training step: loss, gradient, parameter update and moving average in one compiled function."""
 
 import dataclasses
 from pathlib import Path
@@ -10,84 +10,85 @@ import optax
 from jax import lax
 
 from vcjax.parallel import compilation
+from vcjax.parallel.executables import ExecutableCache
 from vcjax.parallel.mesh import replicated
-from vcjax.parallel.stored import Stored
 from vcjax.training.config import Stage
 from vcjax.training.optimizer import make_schedule
-from vcjax.training.plan import Plan
-from vcjax.training.state import TrainState, averaged
+from vcjax.training.setup import TrainingSetup
+from vcjax.training.state import TrainState, update_ema
 from vcjax.training.task import Batch, Loss, Task
 from vcjax.weights.trees import Tree
 
-Step = Stored  # (TrainState, frozen, Batch) -> (TrainState, metrics)
+Step = ExecutableCache  # (TrainState, frozen, Batch) -> (TrainState, metrics)
 
 
-def make_step(task: Task, planned: Plan, index: int) -> Step:
-    """The jitted step of a stage. Batches of other shapes (images beside videos) are programs of the same function.
+def make_step(task: Task, setup: TrainingSetup, index: int) -> Step:
+    """Return the compiled step of a stage, whose argument `state` is donated.
 
-    Randomness is a function of seed and step, so a run that goes on from a checkpoint is the run undisturbed.
+    Random numbers depend on seed and step only, so that a resumed run equals an uninterrupted one. Batches of
+    other shapes, such as single images, are further programs of the same function.
 
     Args:
-        task: what is learned.
-        planned: how.
-        index: of the stage.
+        task: task to train.
+        setup: setup of the run.
+        index: index of the stage.
     """
-    run = planned.run
-    stage, trained, transform = run.stages[index], planned.trained[index], planned.transforms[index]
+    run = setup.run
+    stage, trainable, transform = run.stages[index], setup.trainable[index], setup.transforms[index]
     learning_rate = make_schedule(stage.optimizer, stage.steps)
 
     def step(state: TrainState, frozen: Tree, batch: Batch) -> tuple[TrainState, dict[str, Any]]:
         key = jax.random.fold_in(jax.random.key(run.seed), state.step)
-        loss, gradient = loss_and_gradient(task, stage, trained, state.parameters, frozen, batch, key)
+        loss, gradient = loss_and_gradient(task, stage, trainable, state.parameters, frozen, batch, key)
         updates, optimizer = transform.update(gradient, state.optimizer, state.parameters)
         parameters: Any = optax.apply_updates(state.parameters, updates)
-        after = TrainState(
+        updated = TrainState(
             step=state.step + 1,
             parameters=parameters,
             optimizer=optimizer,
-            average=averaged(state.average, parameters, state.step, run.ema),
+            ema=update_ema(state.ema, parameters, state.step, run.ema_decay),
         )
         metrics = {
             "loss": loss.value,
             "sums": loss.sums,
             "counts": loss.counts,
-            "learning_rate": learning_rate(state.step - run.begin_of(index)),
+            "learning_rate": learning_rate(state.step - run.first_step(index)),
             "gradient_norm": optax.tree.norm(gradient),
             "parameter_norm": optax.tree.norm(parameters),
         }
-        return after, metrics
+        return updated, metrics
 
-    shardings = (planned.state_shardings(index), replicated(planned.mesh))
+    shardings = (setup.state_shardings(index), replicated(setup.mesh))
     jitted = compilation.jit(step, compilation.TRAINING_OPTIONS, donate_argnums=0, out_shardings=shardings)
-    folder = Path(run.programs) if run.programs else None
-    return Stored(jitted, folder, name=f"stage_{index}", configuration=repr(run))
+    folder = Path(run.executables) if run.executables else None
+    return ExecutableCache(jitted, folder, name=f"stage_{index}", configuration=repr(run))
 
 
 def loss_and_gradient(
-    task: Task, stage: Stage, trained: Tree, parameters: Tree, frozen: Tree, batch: Batch, key: jax.Array
+    task: Task, stage: Stage, trainable: Tree, parameters: Tree, frozen: Tree, batch: Batch, key: jax.Array
 ) -> tuple[Loss, Tree]:
-    """Mean loss of a batch and its gradient, taken piece by piece where the stage accumulates."""
+    """Return the loss of a batch and its gradient, accumulated over microbatches if the stage says so."""
 
-    def loss_of(parameters: Tree, piece: Batch, key: jax.Array) -> tuple[Any, Loss]:
-        # gradients of what is not trained are not computed
-        parameters = jax.tree.map(lambda p, yes: p if yes else lax.stop_gradient(p), parameters, trained)
-        loss = task.loss(parameters, frozen, piece, key, stage)
+    def loss_of(parameters: Tree, microbatch: Batch, key: jax.Array) -> tuple[Any, Loss]:
+        # Gradients of frozen parameters are not computed.
+        parameters = jax.tree.map(lambda p, yes: p if yes else lax.stop_gradient(p), parameters, trainable)
+        loss = task.loss(parameters, frozen, microbatch, key, stage)
         return loss.value, loss
 
-    def one(piece: Batch, key: jax.Array) -> tuple[Loss, Tree]:
-        (_, loss), gradient = jax.value_and_grad(loss_of, has_aux=True)(parameters, piece, key)
+    def microbatch_gradient(microbatch: Batch, key: jax.Array) -> tuple[Loss, Tree]:
+        (_, loss), gradient = jax.value_and_grad(loss_of, has_aux=True)(parameters, microbatch, key)
         return loss, gradient
 
-    if stage.accumulate == 1:
-        return one(batch, key)
-    pieces = jax.tree.map(lambda x: x.reshape(stage.accumulate, -1, *x.shape[1:]), batch)
-    keys = jax.random.split(key, stage.accumulate)
-    shapes = jax.eval_shape(one, jax.tree.map(lambda x: x[0], pieces), keys[0])
-    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    if stage.gradient_accumulation == 1:
+        return microbatch_gradient(batch, key)
+    microbatches = jax.tree.map(lambda x: x.reshape(stage.gradient_accumulation, -1, *x.shape[1:]), batch)
+    keys = jax.random.split(key, stage.gradient_accumulation)
+    shapes = jax.eval_shape(microbatch_gradient, jax.tree.map(lambda x: x[0], microbatches), keys[0])
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
-    def add(total: tuple[Loss, Tree], piece: tuple[Batch, jax.Array]) -> tuple[tuple[Loss, Tree], None]:
-        return jax.tree.map(jnp.add, total, one(*piece)), None
+    def add(total: tuple[Loss, Tree], microbatch: tuple[Batch, jax.Array]) -> tuple[tuple[Loss, Tree], None]:
+        return jax.tree.map(jnp.add, total, microbatch_gradient(*microbatch)), None
 
-    (loss, gradient), _ = lax.scan(add, nothing, (pieces, keys))
-    gradient = jax.tree.map(lambda x: x / stage.accumulate, gradient)
-    return dataclasses.replace(loss, value=loss.value / stage.accumulate), gradient
+    (loss, gradient), _ = lax.scan(add, zeros, (microbatches, keys))
+    gradient = jax.tree.map(lambda x: x / stage.gradient_accumulation, gradient)
+    return dataclasses.replace(loss, value=loss.value / stage.gradient_accumulation), gradient

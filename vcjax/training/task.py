@@ -1,4 +1,4 @@
-"""`Task`: what is learned. The trainer knows parameters, batches and losses, but no network and no data set."""
+"""`Task`: the interface between the trainer and what it trains: parameters, batches and loss."""
 
 from collections.abc import Generator, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -11,17 +11,17 @@ from vcjax.training.config import Stage
 from vcjax.video.clip import Clip
 from vcjax.weights.trees import Tree
 
-Batch = Any  # a tree of arrays whose first axis is the samples
+Batch = Any  # tree of arrays whose first axis is the batch
 
 
 @struct.dataclass
 class Loss:
-    """What one batch says.
+    """Loss and metrics of a batch.
 
     Attributes:
-        value: the scalar to be minimised.
-        sums: for each metric, the sum over samples.
-        counts: for each metric, over how many samples; a metric of no sample is not told.
+        value: scalar loss to minimise.
+        sums: sum of each metric over samples.
+        counts: number of samples of each metric; a metric without samples is not reported.
     """
 
     value: Any
@@ -31,35 +31,37 @@ class Loss:
 
 @runtime_checkable
 class Task(Protocol):
-    """Something that the trainer can train. Its parameters are a table of components of a model folder."""
+    """A training task; its parameters are a table of components of a model folder."""
 
-    growing: tuple[str, ...]  # components that may have members which the model that a run starts from lacks
+    allow_missing: tuple[
+        str, ...
+    ]  # components whose encoders may be missing in `init_from`, and are then initialised
 
     def init(self, key: PRNGKeyArray) -> Tree:
-        """Parameters before the first step."""
+        """Return the initial parameters."""
         ...
 
     def frozen(self) -> Tree:
-        """Arrays that the loss needs and nobody trains; an argument of the step, so that they are not compiled in."""
+        """Return the frozen arrays of the loss, which are an argument of the compiled step."""
         ...
 
     def batches(self, stage: Stage, begin: int, first: int) -> Generator[Batch, None, None]:
-        """Batches of the stage that began at step `begin`, from step `first` of the run on, without end.
+        """Yield the batches of a stage that begins at step `begin`, from step `first` of the run on.
 
-        Each is a function of seed and step alone. Of several processes each gives its share of it, see
-        `vcjax.parallel.batches.share`.
+        The generator is infinite. A batch depends on seed and step only. Each process yields its shard of it,
+        see `vcjax.parallel.batches.ProcessShard`.
         """
         ...
 
     def loss(self, parameters: Tree, frozen: Tree, batch: Batch, key: PRNGKeyArray, stage: Stage) -> Loss:
-        """The loss of one batch; pure."""
+        """Return the loss of a batch; a pure function."""
         ...
 
     def samples(self, parameters: Tree, frozen: Tree) -> Mapping[str, Clip]:
-        """Videos to look at, by name, each with what it was made from beside it."""
+        """Return sample videos by name, with their conditions in further columns."""
         ...
 
 
 def sample_count(batch: Batch) -> int:
-    """How many samples a batch has."""
+    """Return the number of samples in a batch."""
     return jax.tree.leaves(batch)[0].shape[0]

@@ -1,7 +1,7 @@
-"""Clips on disk: reading, resizing, writing, and the codec's motion vectors.
+"""Video clips: reading, resizing, writing, and extraction of codec motion vectors.
 
-Only `Clip` is imported here, which needs numpy alone. The rest lies in the modules of its name and needs PyAV or
-Pillow: `vcjax.video.read`, `vcjax.video.resize`, `vcjax.video.write`, `vcjax.video.motion`.
+Only `Clip` is imported here, which needs NumPy only. The other modules need PyAV or Pillow:
+`vcjax.video.read`, `vcjax.video.resize`, `vcjax.video.write`, `vcjax.video.motion`.
 """
 
 from vcjax.video.clip import Clip

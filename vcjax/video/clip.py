@@ -1,7 +1,6 @@
-"""`Clip`: frames and their rate, the form in which footage enters and leaves the system."""
+"""The `Clip` class: frames in memory with their frame rate, the input and output format for videos."""
 
 import dataclasses
-from fractions import Fraction
 from os import PathLike
 
 import numpy as np
@@ -21,11 +20,11 @@ class Clip:
     ```
 
     Attributes:
-        frames: uint8 RGB in [0, 255], `[F, H, W, 3]`, at least one frame.
-        fps: frames a second, above 0.
+        frames: uint8 RGB in [0, 255], `[F, H, W, 3]`, with at least one frame.
+        fps: frame rate in frames per second, above 0.
 
     Raises:
-        BadInput: frames of another shape or type, no frame at all, or a rate that is not above 0.
+        BadInput: `frames` has another shape or type or no frames, or `fps` is not above 0.
     """
 
     frames: UInt8[np.ndarray, "F H W 3"]
@@ -39,43 +38,28 @@ class Clip:
                 f"not {frames.dtype} of shape {list(frames.shape)}"
             )
         if not self.fps > 0:
-            raise BadInput(f"the rate of a clip must be above 0 frames a second, not {self.fps}")
+            raise BadInput(f"the frame rate of a clip must be above 0, not {self.fps}")
 
     def __len__(self) -> int:
         return self.frames.shape[0]
 
     @property
     def height(self) -> int:
-        """Height of a frame in pixels."""
+        """Frame height in pixels."""
         return self.frames.shape[1]
 
     @property
     def width(self) -> int:
-        """Width of a frame in pixels."""
+        """Frame width in pixels."""
         return self.frames.shape[2]
 
     @property
     def seconds(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return len(self) / self.fps
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the clip to a file; the suffix chooses the form (see `vcjax.video.write`)."""
+        """Write the clip to a file in the format given by the suffix; see `vcjax.video.write.write`."""
         from vcjax.video.write import write
 
-        write(self, path)
-
-
-def frame_period(fps: float | int) -> Fraction:
-    """How long a frame lasts, in seconds, as the fraction in which a codec counts time: 4 gives 1/4.
-
-    Args:
-        fps: frames a second.
-
-    Raises:
-        BadInput: a rate that is not above 0, or faster than codecs can count.
-    """
-    finest = 65_535  # MPEG-4 Part 2 counts time in 16 bits (ISO/IEC 14496-2, vop_time_increment_resolution)
-    if not 0 < fps <= finest:
-        raise BadInput(f"the rate of a clip must be above 0 and at most {finest} frames a second, not {fps}")
-    return Fraction(1 / fps).limit_denominator(finest)
+        write(self.frames, self.fps, path)

@@ -1,7 +1,7 @@
-"""Footage from disk to `Clip`: videos through FFmpeg (PyAV), still and animated images through Pillow.
+"""Reading clips from files: videos with FFmpeg (PyAV), still and animated images with Pillow.
 
-Both give a run of moments, each a frame and when it is shown; a clip takes from it the frame shown at each of its
-times, and nothing else is converted or kept.
+Both produce a sequence of timed frames. A clip consists of the frames displayed at its sampling times; other
+frames are neither converted nor kept.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ from jaxtyping import UInt8
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.video.clip import Clip
 from vcjax.video.resize import resize_crop
-from vcjax.video.sources import Moment, open_source
+from vcjax.video.sources import TimedFrame, open_source
 
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """What a file says of its video.
+    """Metadata of a video or image file.
 
     Attributes:
-        height: height of a frame as shown (after rotation), in pixels.
-        width: width of a frame as shown, in pixels.
-        fps: frames a second at which every frame is shown; 1 for a still image.
-        seconds: length; None for a still image, and where the file does not say.
-        frames: number of frames; None where the file does not say.
+        height: frame height after rotation, in pixels.
+        width: frame width after rotation, in pixels.
+        fps: frame rate of the file in frames per second; 1 for a still image.
+        seconds: duration in seconds; None for a still image, and if the file does not declare it.
+        frames: number of frames; None if the file does not declare it.
     """
 
     height: int
@@ -41,7 +41,7 @@ class Info:
 
 
 def probe(path: str | os.PathLike[str]) -> Info:
-    """What the file says of its video, decoding one frame of it at most (of an animated image, all).
+    """Read the metadata of a video or image; at most one frame is decoded (all of an animated image).
 
     ```python
     info = probe("walk.mp4")
@@ -49,13 +49,13 @@ def probe(path: str | os.PathLike[str]) -> Info:
     ```
 
     Args:
-        path: a video or an image.
+        path: video or image file.
 
     Raises:
-        BadInput: what `read` raises.
+        BadInput: the file cannot be read, see `read`.
     """
     with contextlib.closing(open_source(path)) as source:
-        first = next(source.moments(0.0), None)
+        first = next(source.timed_frames(0.0), None)
         if first is None:
             raise BadInput(_no_frame(path, 0.0, source.damage))
         height, width = source.pixels(first.frame).shape[:2]
@@ -71,53 +71,54 @@ def read(
     size: int | tuple[int, int] | None = None,
     background: tuple[int, int, int] = (255, 255, 255),
 ) -> Clip:
-    """Read a clip from any video that FFmpeg decodes, or from a still or animated image.
+    """Read a clip from a video in any format that FFmpeg decodes, or from a still or animated image.
 
-    Frame i is the one shown `start + i / fps` seconds after the video's beginning, so that variable frame rates come
-    out right. Rotation and EXIF orientation are applied. Decoding stops as soon as the clip is complete.
+    Frame i is the one displayed `start + i / fps` seconds after the beginning of the video, which handles
+    variable frame rates correctly. Rotation and EXIF orientation are applied. Decoding stops as soon as the
+    clip is complete.
 
     ```python
     clip = read("walk.mp4", fps=4, count=16, size=256)
     ```
 
     Args:
-        path: a video or an image; a still image is a clip of one frame.
-        fps: frames a second; the file's own rate where None.
-        count: at most this many frames; to the end of the file where None.
-        start: seconds from the beginning.
-        size: side of a square, or (height, width), that frames are resized to cover and then cropped to, as
-            `resize_crop(..., rule="latent")` does; the size of the first frame where None.
-        background: RGB behind transparent pixels.
+        path: video or image file; a still image is a clip of one frame.
+        fps: sampling rate in frames per second; the frame rate of the file if None.
+        count: maximum number of frames; all frames up to the end if None.
+        start: start time in seconds.
+        size: side of a square, or (height, width), to resize and crop frames to, by `resize_crop(...,
+            rule="latent")`; the size of the first frame if None.
+        background: RGB colour behind transparent pixels.
 
     Returns:
-        The clip, with at least one frame, and fewer than `count` where the video is too short.
+        The clip, with at least one frame, and fewer than `count` if the video is too short.
 
     Raises:
-        BadInput: the path is missing, a directory, unreadable or empty; holds no video; no frame of it can be
-            decoded; it ends before `start`; or an argument is out of range.
+        BadInput: the path is missing, a directory, unreadable or empty; the file contains no video; no frame
+            can be decoded; the video ends before `start`; or an argument is out of range.
 
     Warns:
-        VcjaxWarning: the file is damaged or cut off; the clip has what could be decoded.
+        VcjaxWarning: the file is damaged or truncated; the clip has the frames that could be decoded.
     """
     _check_request(path, fps, count, start, size)
     target = (size, size) if isinstance(size, int) else size
     with contextlib.closing(open_source(path)) as source:
         rate = float(fps or source.rate)
         frames: list[np.ndarray] = []
-        latest = None
-        for moment in _sample(source.moments(start), rate, count, start, source.clock_error):
-            if moment is latest:  # shown for longer than one frame of the clip: the same array again
+        previous = None
+        for timed in _sample(source.timed_frames(start), rate, count, start, source.clock_error):
+            if timed is previous:  # displayed at several sampling times: reuse the array
                 frames.append(frames[-1])
                 continue
-            latest = moment
-            frame = _flatten_alpha(source.pixels(moment.frame), background)
+            previous = timed
+            frame = _flatten_alpha(source.pixels(timed.frame), background)
             target = target or frame.shape[:2]
             frames.append(resize_crop(frame[None], *target, rule="latent")[0])
         if not frames:
             raise BadInput(_no_frame(path, start, source.damage))
         if source.damage:
             warnings.warn(
-                f"{path} is damaged or cut off ({source.damage[0]}): the clip has the {len(frames)} frames "
+                f"{path} is damaged or truncated ({source.damage[0]}): the clip has the {len(frames)} frames "
                 f"that could be decoded",
                 VcjaxWarning,
                 stacklevel=2,
@@ -140,50 +141,52 @@ def _check_request(
 
 def _no_frame(path: str | os.PathLike[str], start: float | int, damage: list[str]) -> str:
     if start > 0 and not damage:
-        return f"{path} ends before {start:g} seconds, so give a start that lies within it"
+        return f"{path} ends before {start:g} seconds; give a start within the video"
     reason = f" ({damage[0]})" if damage else ""
-    return f"{path} holds no frame that can be decoded{reason}; give a whole video or image"
+    return f"{path} contains no frame that can be decoded{reason}; give a complete video or image"
 
 
-# -- from moments to a clip
+# -- sampling of timed frames
 
 
 def _sample(
-    moments: Iterator[Moment], fps: float, count: int | None, start: float | int, clock_error: float
-) -> Iterator[Moment]:
-    """The moment that is on show at each of the times start + i / fps."""
-    taken = 0
-    slack = min(clock_error, 0.5 / fps)
-    for moment, end in _with_ends(moments, 1 / fps):
-        while taken != count and start + taken / fps < end - slack:
-            yield moment
-            taken += 1
-        if taken == count:
+    timed_frames: Iterator[TimedFrame], fps: float, count: int | None, start: float | int, clock_error: float
+) -> Iterator[TimedFrame]:
+    """Yield the frame that is displayed at each of the times start + i / fps."""
+    sampled = 0
+    tolerance = min(clock_error, 0.5 / fps)
+    for timed, end in _with_end_times(timed_frames, 1 / fps):
+        while sampled != count and start + sampled / fps < end - tolerance:
+            yield timed
+            sampled += 1
+        if sampled == count:
             return
 
 
-def _with_ends(moments: Iterator[Moment], unknown: float) -> Iterator[tuple[Moment, float]]:
-    """Each moment with the time at which the next one replaces it."""
+def _with_end_times(
+    timed_frames: Iterator[TimedFrame], default_seconds: float
+) -> Iterator[tuple[TimedFrame, float]]:
+    """Yield each frame with the time at which the next one replaces it."""
     current = None
-    for following in moments:
+    for following in timed_frames:
         if current is not None:
             yield current, following.time
         current = following
     if current is not None:
-        yield current, current.time + (current.seconds or unknown)
+        yield current, current.time + (current.seconds or default_seconds)
 
 
 def _flatten_alpha(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
-    """RGB from RGB or RGBA, transparent pixels showing the background."""
+    """Return RGB from RGB or RGBA, with transparent pixels blended with the background."""
     if pixels.shape[-1] == 3:
         return pixels
     colour, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
-    behind = np.asarray(background, np.uint16)
-    return ((colour * alpha + behind * (255 - alpha) + 127) // 255).astype(np.uint8)
+    backdrop = np.asarray(background, np.uint16)
+    return ((colour * alpha + backdrop * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def _stack(frames: list[np.ndarray]) -> UInt8[np.ndarray, "F H W 3"]:
-    """One array, letting go of each frame as it is copied, so that they are not held twice."""
+    """Stack frames to one array, releasing each frame once it is copied to limit peak memory."""
     clip = np.empty((len(frames), *frames[0].shape), np.uint8)
     while frames:
         frame = frames.pop()

@@ -1,7 +1,7 @@
-"""Resizing to cover a target and cropping its centre, with the rounding that the released model was trained with.
+"""Resizing and centre cropping, with the rounding that the released model was trained with.
 
-The rules differ by what is made of the frame (VideoComposer's released configuration): see `resize_crop` for pictures
-and `resize_crop_field` for motion.
+The rules differ by condition (VideoComposer's released configuration): see `resize_crop` for images and
+`resize_crop_field` for motion.
 """
 
 from typing import Literal
@@ -18,7 +18,7 @@ Rule = Literal["latent", "map", "picture"]
 def resize_crop(
     frames: UInt8[np.ndarray, "F H W C"], height: int, width: int, *, rule: Rule
 ) -> UInt8[np.ndarray, "F {height} {width} C"]:
-    """Resize frames to cover `height` x `width` and crop the centre, as Pillow does it.
+    """Resize frames with Pillow to cover `height` x `width`, and crop the centre.
 
     ```python
     resize_crop(clip.frames, 256, 256, rule="latent")    # for the autoencoder
@@ -26,19 +26,19 @@ def resize_crop(
     ```
 
     Args:
-        frames: pictures with any number of channels, each treated by itself.
-        height: height of the result in pixels.
-        width: width of the result in pixels.
-        rule: "latent" halves by box filter while the frame is at least twice the target, then resizes bicubically
-            and rounds the long side (also the rule for style from footage, at 224); "map" resizes bicubically in
-            one go and truncates the long side. Both floor the offset of the crop. "picture" is "map" with the offset
-            rounded (half to even), as OpenCLIP prepares pictures.
+        frames: images with any number of channels, which are resized independently.
+        height: target height in pixels.
+        width: target width in pixels.
+        rule: "latent" halves with a box filter while the frame is at least twice the target size, then
+            resizes bicubically and rounds the long side (also used for style from video, at 224). "map"
+            resizes bicubically in one step and truncates the long side. Both floor the offset of the crop.
+            "picture" is "map" with the offset rounded half to even, which is OpenCLIP's preprocessing.
 
     Returns:
-        The resized frames; the same array where nothing is to do.
+        The resized frames; the input array if the size is already right.
 
     Raises:
-        BadInput: a target below one pixel.
+        BadInput: the target is smaller than one pixel.
     """
     _check_target(height, width)
     if frames.shape[1:3] == (height, width):
@@ -54,22 +54,22 @@ def resize_crop(
 def resize_crop_field(
     field: Float32[np.ndarray, "F H W C"], height: int, width: int
 ) -> Float32[np.ndarray, "F {height} {width} C"]:
-    """Resize a field of vectors bilinearly, without anti-aliasing, and crop its centre; values are not rescaled.
+    """Resize a vector field bilinearly, without antialiasing, and crop its centre; values are not rescaled.
 
-    Half-pixel centres as `torch.nn.functional.interpolate(..., align_corners=False)`; the long side is truncated and
-    the offset of the crop is half of the rest rounded to even, as torchvision's `CenterCrop`.
+    Pixel centres are at half-integers as in `torch.nn.functional.interpolate(..., align_corners=False)`. The
+    long side is truncated, and the crop offset is rounded half to even as in torchvision's `CenterCrop`.
 
     ```python
     resize_crop_field(motion, 256, 256)     # [16, 360, 640, 2] -> [16, 256, 256, 2], columns 100 to 355 of 455
     ```
 
     Args:
-        field: the field, for example motion in pixels.
-        height: height of the result in pixels.
-        width: width of the result in pixels.
+        field: vector field, for example motion in pixels.
+        height: target height in pixels.
+        width: target width in pixels.
 
     Raises:
-        BadInput: a target below one pixel.
+        BadInput: the target is smaller than one pixel.
     """
     _check_target(height, width)
     full_height, full_width = _cover_truncated(field.shape[1], field.shape[2], height, width)
@@ -77,7 +77,7 @@ def resize_crop_field(
         below, above, weight = _bilinear_taps(field.shape[axis], full, size)
         weight = np.expand_dims(
             weight, tuple(range(1, field.ndim - axis))
-        )  # along `axis`, the same for all others
+        )  # broadcast over the axes after `axis`
         field = field.take(below, axis) * (1 - weight) + field.take(above, axis) * weight
     return field
 
@@ -101,20 +101,26 @@ def _resize_crop_image(image: Image.Image, height: int, width: int, rule: Rule) 
 
 
 def _cover_rounded(height: int, width: int, target_height: int, target_width: int) -> tuple[int, int]:
-    """Size that covers the target with the shape of the frame, its long side rounded."""
+    """Return the size that covers the target at the frame's aspect ratio, with the long side rounded."""
     scale = max(target_height / height, target_width / width)
     return round(scale * height), round(scale * width)
 
 
 def _cover_truncated(height: int, width: int, target_height: int, target_width: int) -> tuple[int, int]:
-    """Size that covers the target with the shape of the frame, its long side truncated."""
+    """Return the size that covers the target at the frame's aspect ratio, with the long side truncated."""
     if target_height * width >= target_width * height:
         return target_height, target_height * width // height
     return target_width * height // width, target_width
 
 
 def _bilinear_taps(length: int, full: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For the `size` middle ones of `full` samples over `length` values: both neighbours and the upper one's weight."""
+    """Return both neighbours and the upper one's weight, for the central `size` of `full` samples.
+
+    Args:
+        length: number of input values.
+        full: number of samples that `length` values are resized to.
+        size: number of samples to keep in the centre.
+    """
     first = round((full - size) / 2)
     position = (np.arange(first, first + size) + 0.5) * (length / full) - 0.5
     position = position.clip(0, length - 1)

@@ -1,4 +1,4 @@
-"""Files as runs of moments, each a frame and when it is shown: images through Pillow, videos through FFmpeg (PyAV)."""
+"""Decoding of files to timed frames: images with Pillow, videos with FFmpeg (PyAV)."""
 
 import dataclasses
 import functools
@@ -22,32 +22,43 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vcjax.errors import BadInput
 
-CLOCK_ERROR = 1e-3  # seconds: containers round the time of a frame, Matroska and FLV to a millisecond,
-GIF_CLOCK_ERROR = 1e-2  # gif to a hundredth
-SEEK_MARGIN = 1.0  # seconds: containers find frames by the time they are decoded, not shown
-SHORTFALL = 0.25  # seconds that a video may lack at its end before it counts as cut off
-UNKNOWN_RATE = 25.0  # frames a second where a file tells nothing: FFmpeg's own assumption
-STILL_RATE = 1.0  # frames a second of a still image
+CLOCK_ERROR = 1e-3  # seconds: rounding of timestamps in containers, for example Matroska and FLV
+GIF_CLOCK_ERROR = 1e-2  # seconds: rounding of timestamps in gif
+SEEK_MARGIN = 1.0  # seconds: containers seek by decoding time, not by presentation time
+END_TOLERANCE = 0.25  # seconds that may be missing at the end before a video counts as truncated
+UNKNOWN_RATE = 25.0  # frames per second if the file does not declare a rate: FFmpeg's default
+IMAGE_RATE = 1.0  # frames per second of a still image
 
-# What Pillow reads for us, and those of them whose further images are later in time, not pages or views.
-PICTURES = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "JPEG2000")
-ANIMATED = ("PNG", "GIF", "WEBP", "AVIF")
+# Formats read with Pillow, and those of them that store animations; further images in the others are pages or
+# views.
+IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "JPEG2000")
+ANIMATED_FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
-# FFmpeg's own decoders of these skip the alpha channel.
+# FFmpeg's native decoders of these codecs ignore the alpha channel.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Moment:
-    """A frame as its source holds it, when it is shown (seconds from the beginning), and for how long, if known."""
+class TimedFrame:
+    """A decoded frame with its presentation time.
+
+    Attributes:
+        frame: the frame in the format of its source.
+        time: presentation time in seconds from the beginning.
+        seconds: duration of the frame in seconds; None if unknown.
+    """
 
     frame: Any
     time: float
     seconds: float | None
 
 
-def open_source(path: str | os.PathLike[str]) -> "Picture | Video":
-    """The source that can read the file, told by what lies in it and not by its name."""
+def open_source(path: str | os.PathLike[str]) -> "ImageSource | VideoSource":
+    """Open a video or image file; the format is detected from the content, not from the name.
+
+    Raises:
+        BadInput: the file cannot be read or is neither a video nor an image.
+    """
     path = Path(path)
     try:
         if path.is_dir():
@@ -61,51 +72,51 @@ def open_source(path: str | os.PathLike[str]) -> "Picture | Video":
     if empty:
         raise BadInput(f"{path} is empty; give a video or an image")
     try:
-        return Picture(path)
+        return ImageSource(path)
     except UnidentifiedImageError:
-        return Video(path)
+        return VideoSource(path)
     except PILLOW_ERRORS as error:
-        raise BadInput(f"{path} cannot be read as an image ({error}); give a whole one") from error
+        raise BadInput(f"{path} cannot be read as an image ({error}); give a complete one") from error
 
 
-class Picture:
+class ImageSource:
     """A still or animated image."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.image = Image.open(path, formats=PICTURES)
+        self.image = Image.open(path, formats=IMAGE_FORMATS)
         self.clock_error = GIF_CLOCK_ERROR if self.image.format == "GIF" else CLOCK_ERROR
         self.damage: list[str] = []
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self.image.close()
 
     @functools.cached_property
-    def _lengths(self) -> list[float | None]:
-        return [moment.seconds for moment in self.moments(0.0)]
+    def _durations(self) -> list[float | None]:
+        return [timed.seconds for timed in self.timed_frames(0.0)]
 
     @property
     def frames(self) -> int:
-        """Number of frames; None where the file does not say."""
-        return len(self._lengths)
+        """Number of frames."""
+        return len(self._durations)
 
     @property
     def seconds(self) -> float | None:
-        """Length; None where the file does not say, and for a still."""
-        return sum(length or 0.0 for length in self._lengths) or None
+        """Duration in seconds; None for a still image, and if the file does not declare it."""
+        return sum(duration or 0.0 for duration in self._durations) or None
 
     @property
     def rate(self) -> float:
-        """Frames a second at which every frame is shown."""
-        return self.frames / self.seconds if self.seconds else STILL_RATE
+        """Frame rate in frames per second."""
+        return self.frames / self.seconds if self.seconds else IMAGE_RATE
 
-    def moments(self, _start: float | int) -> Iterator[Moment]:
-        """The images in their order, from the first, since each may build on the one before."""
+    def timed_frames(self, _start: float | int) -> Iterator[TimedFrame]:
+        """Yield all images from the first, because each may depend on the previous one."""
         self.damage.clear()
-        # An APNG may open with an image outside its animation.
+        # An APNG may begin with an image that is not part of the animation.
         first = 1 if self.image.info.get("default_image") else 0
-        last = None if self.image.format in ANIMATED else first + 1
+        last = None if self.image.format in ANIMATED_FORMATS else first + 1
         time = 0.0
         for index in itertools.islice(itertools.count(), first, last):
             try:
@@ -117,24 +128,24 @@ class Picture:
                 self.damage.append(str(error))
                 return
             seconds = self.image.info.get("duration", 0) / 1000 or None
-            yield Moment(frame, time, seconds)
+            yield TimedFrame(frame, time, seconds)
             time += seconds or 1 / UNKNOWN_RATE
 
     def pixels(self, frame: Image.Image) -> np.ndarray:
-        """RGB or RGBA of one image."""
-        if frame.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip to 8
+        """Convert an image to RGB or RGBA."""
+        if frame.mode.startswith("I"):  # 16-bit grey, which Pillow would clip to 8 bits
             grey = (np.asarray(frame).clip(0, 65_535) / 257).round().astype(np.uint8)
             return np.stack([grey] * 3, axis=-1)
         if frame.mode == "F":
-            raise BadInput(f"{self.path} holds floating-point pixels; give an image of 8 or 16 bits")
+            raise BadInput(f"{self.path} contains floating-point pixels; give an image of 8 or 16 bits")
         return np.asarray(frame.convert("RGBA" if frame.has_transparency_data else "RGB"))
 
     def thumbnail(self, frame: Image.Image, side: int) -> np.ndarray:
-        """RGB of one image, squeezed into a square."""
+        """Convert an image to RGB, resized to `side` x `side` pixels."""
         return np.asarray(frame.convert("RGB").resize((side, side), Image.Resampling.BOX))
 
 
-class Video:
+class VideoSource:
     """The first video stream of a container."""
 
     clock_error = CLOCK_ERROR
@@ -145,58 +156,58 @@ class Video:
         self._open()
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self.container.close()
 
     def _open(self) -> None:
-        try:  # "file:" since a name may hold a colon, and would then be taken for a protocol
+        try:  # "file:" since FFmpeg would take a name with a colon for a protocol
             self.container = av.open(f"file:{self.path}", metadata_errors="replace")
         except av.FFmpegError as error:
             raise BadInput(_unreadable(self.path, error)) from error
-        shows = [s for s in self.container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not shows or shows[0].codec_context is None:
+        streams = [s for s in self.container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not streams or streams[0].codec_context is None:
             self.container.close()
-            reason = "a video in a codec that FFmpeg does not know" if shows else "no video"
-            raise BadInput(f"{self.path} holds {reason}; give a video or an image")
-        self.stream: VideoStream = shows[0]
+            reason = "a video in a codec that FFmpeg does not support" if streams else "no video"
+            raise BadInput(f"{self.path} contains {reason}; give a video or an image")
+        self.stream: VideoStream = streams[0]
 
     @property
     def frames(self) -> int | None:
-        """Number of frames; None where the file does not say."""
+        """Number of frames; None if the file does not declare it."""
         return self.stream.frames or None
 
     @property
     def seconds(self) -> float | None:
-        """Length; None where the file does not say, and for a still."""
-        whole = self.container.duration
-        return self._declared or (whole / av.time_base if whole else None)
+        """Duration in seconds; None if the file does not declare it."""
+        duration = self.container.duration
+        return self._stream_seconds or (duration / av.time_base if duration else None)
 
     @property
     def rate(self) -> float:
-        """Frames a second at which every frame is shown."""
+        """Frame rate in frames per second."""
         return float(self.stream.guessed_rate or self.stream.average_rate or UNKNOWN_RATE)
 
     @property
-    def _declared(self) -> float | None:
-        """Seconds of the video stream by itself; those of the container may be its sound's."""
+    def _stream_seconds(self) -> float | None:
+        """Duration of the video stream in seconds; that of the container may be the audio's."""
         if self.stream.duration and self.stream.time_base:
             return float(self.stream.duration * self.stream.time_base)
         clock = re.fullmatch(r"(\d+):(\d+):([\d.]+)", self.stream.metadata.get("DURATION", ""))  # Matroska
         return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3]) if clock else None
 
-    def moments(self, start: float | int) -> Iterator[Moment]:
-        """The frames in the order in which they are shown, the first of them at `start` or before."""
+    def timed_frames(self, start: float | int) -> Iterator[TimedFrame]:
+        """Yield the frames in presentation order, the first of them at `start` or before."""
         if start > SEEK_MARGIN:
             if self._seek(start - SEEK_MARGIN):
-                moments = self._timed(clock=math.inf)
-                first = next(moments, None)
+                timed_frames = self._timed_frames(clock=math.inf)
+                first = next(timed_frames, None)
                 if first is not None and first.time <= start:
                     yield first
-                    yield from moments
+                    yield from timed_frames
                     return
-            self.close()  # the container cannot seek, or not that well: from the beginning then
+            self.close()  # the container cannot seek, or only inaccurately: decode from the beginning
             self._open()
-        yield from self._timed(clock=0.0)
+        yield from self._timed_frames(clock=0.0)
 
     def _seek(self, seconds: float | int) -> bool:
         if self.stream.start_time is None or self.stream.time_base is None:
@@ -208,8 +219,12 @@ class Video:
             return False
         return True
 
-    def _timed(self, clock: float) -> Iterator[Moment]:
-        """The frames from here on; `clock` is the time of one that has none, for the first: infinity if unknown."""
+    def _timed_frames(self, clock: float) -> Iterator[TimedFrame]:
+        """Yield the frames from the current position.
+
+        Args:
+            clock: time in seconds of the first frame if it has no timestamp; infinity if unknown.
+        """
         self.damage.clear()
         tick = float(self.stream.time_base or 0)
         origin = None if self.stream.start_time is None else self.stream.start_time * tick
@@ -219,35 +234,35 @@ class Video:
             if frame.pts is not None and tick:
                 origin = frame.pts * tick if origin is None else origin
                 time = frame.pts * tick - origin
-            if time < latest:  # the file's clock jumped back: go on from where the last frame ended
+            if time < latest:  # timestamps jumped back: continue from the end of the previous frame
                 time = clock
-            length = frame.duration * tick or 1 / self.rate
-            yield Moment(frame, time, length)
-            latest, clock = time, time + length
-        if self._declared is not None and clock < self._declared - SHORTFALL:
-            self.damage.append(f"it ends after {clock:.2f} of {self._declared:.2f} seconds")
+            seconds = frame.duration * tick or 1 / self.rate
+            yield TimedFrame(frame, time, seconds)
+            latest, clock = time, time + seconds
+        if self._stream_seconds is not None and clock < self._stream_seconds - END_TOLERANCE:
+            self.damage.append(f"it ends after {clock:.2f} of {self._stream_seconds:.2f} seconds")
 
     def _frames(self) -> Iterator[VideoFrame]:
         decoder = self._decoder()
         for packet in self._packets():
             try:
                 frames = decoder.decode(packet)
-            except av.FFmpegError as error:  # one broken packet: go on with the next
+            except av.FFmpegError as error:  # damaged packet: continue with the next
                 self.damage.append(error.strerror or str(error))
                 continue
             yield from frames
 
     def _packets(self) -> Iterator[av.Packet | None]:
-        """Whole packets as long as the container gives them, then None, at which the decoder hands out the rest."""
+        """Yield all intact packets, then None, which flushes the decoder."""
         try:
             for packet in self.container.demux(self.stream):
                 if packet.is_corrupt:
-                    self.damage.append("a packet is cut off")
+                    self.damage.append("a packet is truncated")
                 elif packet.size:
                     yield packet
         except av.FFmpegError as error:
             self.damage.append(error.strerror or str(error))
-        except IndexError:  # PyAV's, where a damaged file goes on with a stream that it did not begin with
+        except IndexError:  # raised by PyAV if a damaged file refers to an undeclared stream
             self.damage.append("a packet belongs to no stream")
         yield None
 
@@ -259,19 +274,21 @@ class Video:
         return decoder
 
     def pixels(self, frame: VideoFrame) -> np.ndarray:
-        """RGB or RGBA of one frame, turned as it is meant to be shown."""
-        transparent = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
+        """Convert a frame to RGB or RGBA, with its rotation applied."""
+        transparent = frame.format.has_palette or any(
+            component.is_alpha for component in frame.format.components
+        )
         pixels = frame.to_ndarray(format="rgba" if transparent else "rgb24")
         return np.rot90(pixels, round(frame.rotation / 90))
 
     def thumbnail(self, frame: VideoFrame, side: int) -> np.ndarray:
-        """RGB of one frame, squeezed into a square."""
+        """Convert a frame to RGB, resized to `side` x `side` pixels."""
         return frame.reformat(width=side, height=side, format="rgb24").to_ndarray()
 
 
 def _unreadable(path: Path, error: av.FFmpegError) -> str:
     with path.open("rb") as file:
         head = file.read(8)
-    if head[4:] == b"ftyp":  # an mp4 by its first box, yet not readable
-        return f"{path} is an mp4 or mov that lost its index (moov), as recordings do that were broken off; give a whole one"
+    if head[4:] == b"ftyp":  # the first box is an mp4's, but the file is not readable
+        return f"{path} is an mp4 or mov without its index (moov), as after an interrupted recording; give a complete file"
     return f"{path} is neither a video nor an image that can be read ({error.strerror}); give one of these"

@@ -1,4 +1,4 @@
-"""Clips to disk, for people to look at: mp4 for players and browsers, animated gif and webp, and a png grid."""
+"""Writing clips for viewing: as mp4, as animated gif or webp, and as a grid of frames in a png."""
 
 import itertools
 import math
@@ -16,60 +16,62 @@ from PIL import Image
 
 from vcjax.errors import BadInput
 from vcjax.files import check_target, replacing
-from vcjax.video.clip import Clip, frame_period
+from vcjax.video.timing import frame_period
 
-X264 = {"crf": "18"}  # constant quality: 18 is commonly held to look the same as the source
+X264 = {"crf": "18"}  # constant quality; 18 is commonly considered visually lossless
 if platform.machine() in ("x86_64", "AMD64"):
-    # With its AVX-512 routines x264 gave other bytes for the same frames now and then: up to one file in two, depending on
-    # what had been in memory. With those of SSE2, which every such machine has, never; it takes a quarter longer.
+    # With AVX-512 routines the output of x264 is not deterministic: up to half of the files differed for the
+    # same frames, depending on previous memory contents. With SSE2, which all x86-64 CPUs have, it is;
+    # encoding takes 25 % longer.
     X264["x264-params"] = "asm=sse2"
-BT709 = 1  # ITU-T H.273, table 2, 3 and 4: primaries, transfer and matrix of sRGB and HD video
+BT709 = 1  # ITU-T H.273, tables 2 to 4: colour primaries, transfer function and matrix of HD video
 WEBP_QUALITY = 90  # of 100
-GIF_TICK = 0.01  # seconds: a gif counts the length of a frame in hundredths
-GIF_SHORTEST = 2  # ticks: browsers slow shorter frames down to a tenth of a second
+GIF_TICK = 0.01  # seconds: unit of frame durations in gif
+GIF_MIN_TICKS = 2  # browsers display shorter frames for a tenth of a second
 
 
-def write(clip: Clip, path: str | os.PathLike[str]) -> None:
-    """Write a clip to a file whose suffix chooses the form; an existing file is replaced only by a finished one.
+def write(frames: UInt8[np.ndarray, "F H W 3"], fps: float | int, path: str | os.PathLike[str]) -> None:
+    """Write frames to a file in the format given by the suffix.
 
-    `.mp4` is H.264 in yuv420p at CRF 18 with its index in front, odd sizes filled up by repeating the last row or
-    column, the same bytes for the same frames on any number of cores; `.gif` and `.webp` are animations that play for
-    ever; `.png` is a `grid` of the frames.
+    An existing file is replaced only by a complete one. `.mp4` is H.264 in yuv420p at CRF 18 with the index
+    at the beginning. Odd sizes are padded by repeating the last row or column. The bytes do not depend on the
+    number of cores. `.gif` and `.webp` are looping animations; `.png` is a `grid` of the frames.
 
     ```python
-    write(clip, "out.mp4")
+    write(clip.frames, clip.fps, "out.mp4")    # as clip.save("out.mp4") does
     ```
 
     Args:
-        clip: the frames and their rate.
-        path: the file to write.
+        frames: frames to write.
+        fps: frame rate in frames per second.
+        path: file to write.
 
     Raises:
-        BadInput: a suffix that is not known, a folder that cannot be written to, a full disk.
+        BadInput: the suffix is not supported, the folder is not writable, or the disk is full.
     """
     path = Path(path)
     check_output(path)
     with replacing(path) as unfinished:
         try:
-            _ENCODERS[path.suffix.lower()](clip, unfinished)
+            _ENCODERS[path.suffix.lower()](frames, fps, unfinished)
         except av.FFmpegError as error:
             raise OSError(error.errno, error.strerror) from error
 
 
 def grid(frames: UInt8[np.ndarray, "N H W 3"], columns: int | None = None) -> UInt8[np.ndarray, "Y X 3"]:
-    """Lay frames out row by row in one picture, black where the last row has none.
+    """Arrange frames in a grid, row by row; unused cells of the last row are black.
 
     Args:
-        frames: the pictures, at least one.
-        columns: pictures in a row; about as many as rows where None.
+        frames: frames of the grid, at least one.
+        columns: number of frames per row; about the number of rows if None.
 
     Raises:
-        BadInput: no frames, or less than one column.
+        BadInput: there are no frames, or less than one column.
     """
     count, height, width, _ = frames.shape
     columns = math.ceil(math.sqrt(count)) if columns is None else columns
     if count < 1 or columns < 1:
-        raise BadInput(f"a grid has at least one frame and one column, not {count} and {columns}")
+        raise BadInput(f"a grid needs at least one frame and one column, not {count} and {columns}")
     rows = math.ceil(count / columns)
     cells = np.zeros((rows * columns, height, width, 3), np.uint8)
     cells[:count] = frames
@@ -78,19 +80,24 @@ def grid(frames: UInt8[np.ndarray, "N H W 3"], columns: int | None = None) -> UI
 
 
 def check_output(path: str | os.PathLike[str]) -> None:
-    """Raise BadInput where `write` could not write a clip to this file, before the work of making the clip."""
+    """Check that `write` could write a clip to a path, before the clip is generated.
+
+    Raises:
+        BadInput: the suffix is not supported, or the file cannot be written.
+    """
     path = Path(path)
     if path.suffix.lower() not in _ENCODERS:
         raise BadInput(f"{path} ends in {path.suffix or 'no suffix'}; give one of {', '.join(_ENCODERS)}")
     check_target(path)
 
 
-def _write_mp4(clip: Clip, path: Path) -> None:
-    frames = np.pad(clip.frames, ((0, 0), (0, clip.height % 2), (0, clip.width % 2), (0, 0)), mode="edge")
+def _write_mp4(frames: np.ndarray, fps: float | int, path: Path) -> None:
+    height, width = frames.shape[1:3]
+    frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(f"file:{path}", "w", format="mp4", options=options) as container:
-        stream = container.add_stream("libx264", rate=1 / frame_period(clip.fps), options=X264)
-        _describe(stream, frames)
+        stream = container.add_stream("libx264", rate=1 / frame_period(fps), options=X264)
+        _configure(stream, frames)
         for index, pixels in enumerate(frames):
             frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
                 format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
@@ -100,34 +107,43 @@ def _write_mp4(clip: Clip, path: Path) -> None:
         container.mux(stream.encode(None))
 
 
-def _describe(stream: VideoStream, frames: np.ndarray) -> None:
+def _configure(stream: VideoStream, frames: np.ndarray) -> None:
     stream.height, stream.width = frames.shape[1:3]
     stream.pix_fmt = "yuv420p"
-    stream.codec_context.thread_count = 1  # x264 decides otherwise with other numbers of threads
+    stream.codec_context.thread_count = 1  # the output of x264 depends on the number of threads
     stream.color_primaries = stream.color_trc = stream.colorspace = BT709
     stream.color_range = ColorRange.MPEG
 
 
-def _write_gif(clip: Clip, path: Path) -> None:
-    _write_animation(clip, path, "GIF", tick=GIF_TICK, shortest=GIF_SHORTEST)
+def _write_gif(frames: np.ndarray, fps: float | int, path: Path) -> None:
+    _write_animation(frames, fps, path, "GIF", tick=GIF_TICK, min_ticks=GIF_MIN_TICKS)
 
 
-def _write_webp(clip: Clip, path: Path) -> None:
-    _write_animation(clip, path, "WEBP", tick=0.001, shortest=1, quality=WEBP_QUALITY)
+def _write_webp(frames: np.ndarray, fps: float | int, path: Path) -> None:
+    _write_animation(frames, fps, path, "WEBP", tick=0.001, min_ticks=1, quality=WEBP_QUALITY)
 
 
 def _write_animation(
-    clip: Clip, path: Path, form: str, *, tick: float, shortest: int, **options: int
+    frames: np.ndarray,
+    fps: float | int,
+    path: Path,
+    file_format: str,
+    *,
+    tick: float,
+    min_ticks: int,
+    **options: int,
 ) -> None:
-    # The times are rounded down, not the lengths, so that the rate is right in the long run and no frame comes late.
-    times = [int(index / clip.fps / tick + 1e-6) for index in range(len(clip) + 1)]
-    milliseconds = [max(end - time, shortest) * round(1000 * tick) for time, end in itertools.pairwise(times)]
-    first, *rest = [Image.fromarray(frame) for frame in clip.frames]
-    first.save(path, form, save_all=True, append_images=rest, duration=milliseconds, loop=0, **options)
+    # Times are rounded down, not durations, so that rounding errors do not accumulate and no frame is late.
+    times = [int(index / fps / tick + 1e-6) for index in range(len(frames) + 1)]
+    milliseconds = [
+        max(end - time, min_ticks) * round(1000 * tick) for time, end in itertools.pairwise(times)
+    ]
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    first.save(path, file_format, save_all=True, append_images=rest, duration=milliseconds, loop=0, **options)
 
 
-def _write_png(clip: Clip, path: Path) -> None:
-    Image.fromarray(grid(clip.frames)).save(path, "PNG")
+def _write_png(frames: np.ndarray, _fps: float | int, path: Path) -> None:
+    Image.fromarray(grid(frames)).save(path, "PNG")
 
 
 _ENCODERS = {".mp4": _write_mp4, ".gif": _write_gif, ".webp": _write_webp, ".png": _write_png}

@@ -1,1 +1,1 @@
-"""A model on disk: layout, reading and writing, conversion from and to PyTorch."""
+"""Model folders on disk: format, reading and writing, conversion from and to PyTorch."""

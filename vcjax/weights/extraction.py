@@ -1,6 +1,6 @@
-"""The networks that conditions are extracted with, as functions from host arrays to host arrays.
+"""Networks that extract conditions from frames, as functions from host arrays to host arrays.
 
-Each is one compiled program for pictures of one size, which sees the same number of them at every call.
+Each runs in batches of a fixed number of images, so that one program is compiled per image size.
 """
 
 from collections.abc import Callable
@@ -17,26 +17,27 @@ from vcjax.weights.networks import EXTRACTION, Networks, apply
 from vcjax.weights.trees import Tree
 
 Extractor = Callable[[np.ndarray], np.ndarray]
-Normal = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of red, green and blue
+MeanStd = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation by RGB channel
 
-HALF = (0.5, 0.5, 0.5)  # as mean and deviation, this takes [0, 1] to [-1, 1]
-# What the networks that take pictures want red, green and blue in [0, 1] normalised with.
-NORMALS: dict[str, Normal] = {
-    "vision": (clip.MEAN, clip.DEVIATION),
+HALF = (0.5, 0.5, 0.5)  # as mean and standard deviation, maps [0, 1] to [-1, 1]
+# Normalisation of RGB input in [0, 1], by network. `cleaner` is missing: its input is not normalised.
+NORMALISATION: dict[str, MeanStd] = {
+    "vision": (clip.MEAN, clip.STD),
     "depth": (HALF, HALF),
-    "sketch": (pidinet.MEAN, pidinet.DEVIATION),
+    "sketch": (pidinet.MEAN, pidinet.STD),
 }
 
 
 def extractors(networks: Networks, parameters: Callable[[str], Tree]) -> dict[str, Extractor]:
-    """The networks of extraction that a model has, by name.
+    """Return the extraction networks of a model as functions, by name.
 
-    `vision`, `depth` and `sketch` take frames `uint8 [F, H, W, 3]`, `cleaner` takes dark lines on a light ground,
-    `float32 [F, H, W, 1]` in [0, 1]. `vision` gives embeddings `[F, E]`, the others maps `[F, H, W, 1]`.
+    `vision`, `depth` and `sketch` take frames `uint8 [F, H, W, 3]`; `cleaner` takes sketches with dark lines
+    on a light background, `float32 [F, H, W, 1]` in [0, 1]. `vision` returns embeddings `[F, E]`, the others
+    maps `[F, H, W, 1]`.
 
     Args:
-        networks: of the model.
-        parameters: gives the parameters of a component; asked at the first call.
+        networks: networks of the model; those that it lacks are left out.
+        parameters: returns the parameters of a component; called when the component is used.
     """
     modules = {name: getattr(networks, name) for name in EXTRACTION}
     return {
@@ -47,32 +48,32 @@ def extractors(networks: Networks, parameters: Callable[[str], Tree]) -> dict[st
 
 
 def _extract(
-    name: str, module: Any, parameters: Callable[[], Tree], pictures: np.ndarray
+    name: str, module: Any, parameters: Callable[[], Tree], images: np.ndarray
 ) -> Float32[np.ndarray, "F ..."]:
-    """What a network says of pictures, a few at a time; the last few are filled up with the last one."""
-    at_once = pictures_at_once()
-    answers = []
-    for i in range(0, len(pictures), at_once):
-        few = pictures[i : i + at_once]
-        few = np.concatenate([few, np.repeat(few[-1:], at_once - len(few), axis=0)])
-        answers.append(answer(name, module, parameters(), few))
-    return np.concatenate(answers)[: len(pictures)]
+    """Apply a network to images in batches; the last batch is padded by repeating the last image."""
+    size = batch_size()
+    outputs = []
+    for i in range(0, len(images), size):
+        batch = images[i : i + size]
+        batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
+        outputs.append(predict(name, module, parameters(), batch))
+    return np.concatenate(outputs)[: len(images)]
 
 
-def pictures_at_once() -> int:
-    """How many pictures a network sees at once: on a CPU one fills all cores, an accelerator wants more."""
+def batch_size() -> int:
+    """Return the number of images per forward pass: one on a CPU, whose cores it occupies, else more."""
     return 1 if jax.default_backend() == "cpu" else 8
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def answer(name: str, module: Any, parameters: Tree, pictures: Array) -> Array:
-    """What a network says of a few pictures; those that are to be normalised are of 8 bits."""
-    if name in NORMALS:
-        pictures = normalised(name, pictures.astype(jnp.float32) / 255)
-    return apply(module, parameters, pictures)
+def predict(name: str, module: Any, parameters: Tree, images: Array) -> Array:
+    """Apply a network to a batch of images, which are uint8 for the networks in `NORMALISATION`."""
+    if name in NORMALISATION:
+        images = normalise(name, images.astype(jnp.float32) / 255)
+    return apply(module, parameters, images)
 
 
-def normalised(name: str, pictures: Float[Array, "N H W 3"]) -> Float[Array, "N H W 3"]:
-    """Pictures in [0, 1] as a network of `NORMALS` takes them."""
-    mean, deviation = map(jnp.array, NORMALS[name])
-    return (pictures - mean) / deviation
+def normalise(name: str, images: Float[Array, "N H W 3"]) -> Float[Array, "N H W 3"]:
+    """Normalise images in [0, 1] as a network in `NORMALISATION` expects."""
+    mean, std = map(jnp.array, NORMALISATION[name])
+    return (images - mean) / std

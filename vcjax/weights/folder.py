@@ -1,7 +1,8 @@
-"""The model folder: `config.json`, one safetensors file a component, `tokenizer.json`.
+"""The model folder: `config.json`, one safetensors file per component, and `tokenizer.json`.
 
-Files are written under a temporary name and renamed; `config.json` comes last, so that a folder without it is not a
-model. Tensors are read through a memory map, each once, straight into the type and place that are asked for.
+Files are written under a temporary name and then renamed. `config.json` is written last, so a folder without
+it is not a model. Tensors are read through a memory map and converted one by one to the requested type and
+sharding.
 """
 
 import dataclasses
@@ -17,23 +18,23 @@ import numpy as np
 from vcjax.errors import BadInput
 from vcjax.files import replacing
 from vcjax.settings import typed
-from vcjax.weights.safetensors_files import forget, map_tensors, write_tensors
+from vcjax.weights.safetensors_files import map_tensors, release_pages, write_tensors
 from vcjax.weights.trees import Tree, flatten, unflatten
 
-FORMAT = 1
+FORMAT = 2
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
-ALWAYS_VERIFIED = 64 * 2**20  # bytes up to which a file's checksum is verified at every loading
+ALWAYS_VERIFIED = 64 * 2**20  # bytes: size up to which the checksum of a file is verified on every load
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WeightFile:
-    """What config.json says of the file with a component's parameters.
+    """Entry in config.json for the file with a component's parameters.
 
     Attributes:
-        file: its name in the folder.
-        bytes: its size.
-        sha256: its checksum, in hexadecimal.
+        file: name of the file in the model folder.
+        bytes: size of the file.
+        sha256: SHA-256 checksum of the file, in hexadecimal.
     """
 
     file: str
@@ -42,10 +43,10 @@ class WeightFile:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a model folder.
+    """Read the configuration of a model folder.
 
     Raises:
-        BadInput: no such folder, no readable config.json in it, or one of another format.
+        BadInput: the folder is missing, has no readable config.json, or has one of another format.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -69,18 +70,18 @@ def read_component(
     dtype: Any = None,
     place: Callable[[np.ndarray], Any] = jax.device_put,
 ) -> Tree:
-    """Parameters of one component, as a tree of arrays on the device.
+    """Read the parameters of one component, as a tree of arrays on the device.
 
     Args:
         folder: the model folder.
-        config: its configuration, which names the file.
+        config: configuration of the model, which names the file.
         component: name of the component.
-        prefixes: only tensors whose name begins with one of these are read.
-        dtype: type to hold floating-point parameters in; as stored without it.
-        place: puts a host array where it is wanted, onto a sharding say.
+        prefixes: read only tensors whose flat name starts with one of these.
+        dtype: type of floating-point parameters; None keeps the stored type.
+        place: function that moves a host array to its device or sharding.
 
     Raises:
-        BadInput: the file is missing or damaged. `check_file` says whether it is the one that the configuration means.
+        BadInput: the file is missing or damaged. The checksum is not verified; see `check_file`.
     """
     entry = file_of(folder, config, component)
     path = folder / entry.file
@@ -93,14 +94,20 @@ def read_component(
         if name.startswith(prefixes):
             floating = jax.numpy.issubdtype(tensor.dtype, jax.numpy.floating)
             flat[name] = place(np.array(tensor, dtype if floating else None))
-            forget(mapping)
+            release_pages(mapping)
     if not flat:
-        raise BadInput(f"{path} holds nothing of {', '.join(prefix.rstrip('/') for prefix in prefixes)}")
+        raise BadInput(
+            f"{path} contains no parameters of {', '.join(prefix.rstrip('/') for prefix in prefixes)}"
+        )
     return unflatten(flat)
 
 
 def file_of(folder: Path, config: Mapping[str, Any], component: str) -> WeightFile:
-    """The file with a component's parameters; BadInput where the configuration does not name one."""
+    """Return the entry of the file with a component's parameters.
+
+    Raises:
+        BadInput: the configuration has no file for the component.
+    """
     where = f"{folder / CONFIG}: files"
     files = typed(Mapping[str, Any], config.get("files", {}), where)
     if component not in files:
@@ -109,41 +116,45 @@ def file_of(folder: Path, config: Mapping[str, Any], component: str) -> WeightFi
 
 
 def check_file(path: Path, entry: WeightFile, *, verify: bool) -> None:
-    """Raise BadInput where a file is missing or is not the one that config.json was written with.
+    """Check that a file exists and has the size and checksum given in config.json.
 
     Args:
         path: the file.
-        entry: what config.json says of it.
-        verify: compare the checksum of a large file too; those up to `ALWAYS_VERIFIED` bytes always are.
+        entry: entry of the file in config.json.
+        verify: also verify the checksum of files larger than `ALWAYS_VERIFIED` bytes; smaller ones are always
+            verified.
+
+    Raises:
+        BadInput: the file is missing, or differs in size or checksum.
     """
     if not path.is_file():
-        raise BadInput(f"{path} is missing, though {CONFIG} names it")
+        raise BadInput(f"{path} is missing, but {CONFIG} lists it")
     size = path.stat().st_size
     if size != entry.bytes:
         raise BadInput(
-            f"{path} has {size} bytes instead of the {entry.bytes} that {CONFIG} names: copy it again"
+            f"{path} has {size} bytes instead of {entry.bytes} as listed in {CONFIG}: copy it again"
         )
     if (verify or size <= ALWAYS_VERIFIED) and checksum(path) != entry.sha256:
-        raise BadInput(f"{path} is damaged: its checksum is not the one in {CONFIG}")
+        raise BadInput(f"{path} is damaged: its checksum differs from {CONFIG}")
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 checksum of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_component(folder: Path, component: str, tree: Tree, dtype: Any = None) -> dict[str, Any]:
-    """Write one component's parameters and return the entry that config.json's `files` needs for it.
+    """Write the parameters of one component and return its entry for `files` in config.json.
 
     Args:
         folder: the model folder.
         component: name of the component.
-        tree: its parameters.
-        dtype: type to store floating-point parameters in; as they are without it.
+        tree: parameters of the component.
+        dtype: type that floating-point parameters are stored in; None keeps their type.
 
     Raises:
-        BadInput: the file cannot be written (a full disk, no permission); nothing is left of it.
+        BadInput: the file cannot be written (disk full, no permission); no partial file is left.
     """
     path = folder / f"{component}.safetensors"
     write_tensors(path, flatten(tree), dtype)
@@ -151,6 +162,6 @@ def write_component(folder: Path, component: str, tree: Tree, dtype: Any = None)
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write config.json, which makes the folder a model. Call it last."""
+    """Write config.json, which completes a model folder; call it last."""
     with replacing(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps({"format": FORMAT, **config}, indent=1) + "\n", "utf-8")

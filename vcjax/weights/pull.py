@@ -1,15 +1,16 @@
-"""The released files from the network: resumed where a connection ended, checked, and never half there.
+"""Download of the released files, with resumption of interrupted downloads and verification of checksums.
 
-ModelScope's `damo/VideoComposer` at v1.0.0 has all six, as the original's README says. Three of them are other projects'
-own and lie on Hugging Face too; of the UNet, the depth network and the sketch cleaner no copy there was found. CLIP's
-vocabulary is OpenAI's. Plain HTTPS is enough for all that: the hosts' own clients would be two ways of doing it, each with
-a cache of its own, and neither goes on with what the other left unfinished.
+All six files are on ModelScope, `damo/VideoComposer` at v1.0.0, as the original's README says. Three of them
+come from other projects and are on Hugging Face too; no copy of the UNet, the depth network and the sketch
+cleaner was found there. CLIP's vocabulary comes from OpenAI. The download uses plain HTTPS: the clients of
+the hosts would mean two code paths with separate caches, and neither resumes a download that the other began.
 
-What is known of the files, and from where: sizes from a public listing of a downloaded folder
-(github.com/wujinzhong/videocomposer-TensorRT, README); they fit the numbers of parameters. Checksums of PiDiNet and of the
-vocabulary from files at hand, those of CLIP and Stable Diffusion as public projects quote them for the same names on
-Hugging Face; that ModelScope's are the same is concluded from equal names and sizes. The others' are asked of ModelScope.
-The addresses themselves were not tried: there was no network when this was written.
+Sources of the sizes and checksums: the sizes are from a public list of the files of a downloaded folder
+(github.com/wujinzhong/videocomposer-TensorRT, README) and agree with the numbers of parameters. The checksums
+of PiDiNet and of the vocabulary were computed from available copies. Those of CLIP and Stable Diffusion are
+quoted by public projects for the files on Hugging Face; names and sizes are the same on ModelScope, so the
+contents are assumed to be. The other checksums are requested from ModelScope at download. The URLs were not
+tested: no network was available during development.
 """
 
 import contextlib
@@ -26,32 +27,32 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vcjax.errors import BadInput, VcjaxWarning
-from vcjax.progress import Tell
+from vcjax.progress import ProgressCallback
 from vcjax.weights.convert.released import FILES
 
 MODELSCOPE = "https://modelscope.cn/api/v1/models/damo/VideoComposer/repo"
 REVISION = "v1.0.0"
 LISTING = f"{MODELSCOPE}/files?Revision={REVISION}&Recursive=true"
 HUGGING_FACE = "https://huggingface.co/{}/resolve/main/{}"
-VOCABULARY = "vocabulary"  # the kind of CLIP's vocabulary, beside those of `FILES`
+VOCABULARY = "vocabulary"  # kind of CLIP's vocabulary file, which is not in `FILES`
 
-TIMEOUT = 30.0  # seconds without a sign of the other side
-WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new attempt, from the last byte that came
-BLOCK = 1 << 20  # bytes read at once
-HEADERS = {"User-Agent": "vcjax"}  # some hosts refuse urllib's own
-# What the network is known to raise; URLError and HTTPError, time-outs and TLS's errors are kinds of OSError.
-NETWORK = (OSError, http.client.HTTPException)
+TIMEOUT = 30.0  # seconds without a response from the server
+RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each retry since the last data received
+CHUNK = 1 << 20  # bytes per read
+HEADERS = {"User-Agent": "vcjax"}  # some hosts reject urllib's default
+# Errors of network operations; URLError, HTTPError, timeouts and TLS errors are subclasses of OSError.
+NETWORK_ERRORS = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file on the network.
+    """A file to download.
 
     Attributes:
-        name: what it is called here.
-        size: bytes.
-        sha256: its checksum; None where ModelScope's listing is to say it.
-        urls: where it is, tried in this order.
+        name: name of the local file.
+        size: size in bytes.
+        sha256: SHA-256 checksum in hexadecimal; None if it is to be requested from ModelScope.
+        urls: URLs of the file, tried in this order.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Remote:
 
 
 def _released(kind: str, size: int, sha256: str | None = None, repository: str | None = None) -> Remote:
-    """One of ModelScope's files, which a repository of Hugging Face may have too."""
+    """Return a file of the ModelScope release, optionally with a Hugging Face repository as second source."""
     name = FILES[kind]
     urls = [f"{MODELSCOPE}?Revision={REVISION}&FilePath={name}"]
     if repository is not None:
@@ -100,81 +101,85 @@ REMOTES = {
 }
 
 
-def pull(folder: Path, only: Collection[str] | None = None, progress: Tell | None = None) -> dict[str, Path]:
-    """The released files, downloaded where they are not there yet, each whole and checked.
+def pull(
+    folder: Path, only: Collection[str] | None = None, progress: ProgressCallback | None = None
+) -> dict[str, Path]:
+    """Download the released files that are not present yet, verify all, and return their paths.
 
     ```python
     files = pull(Path("models/released"), only=["unet", "autoencoder"])
     convert(Path("models/videocomposer"), **files)
     ```
 
-    A file has its name only when it is complete and right; until then it is NAME.part, with which a later call goes on.
+    A file is downloaded as NAME.part and renamed once it is complete and verified. A later call resumes from
+    NAME.part.
 
     Args:
-        folder: for the files.
-        only: kinds of `REMOTES`; all without it.
-        progress: called with a stage, bytes done and bytes in all.
+        folder: folder to download to.
+        only: kinds of files, keys of `REMOTES`; all if None.
+        progress: called with the stage, the number of bytes done, and the total number of bytes.
 
     Returns:
-        The files by kind.
+        Paths of the files by kind.
 
     Raises:
-        BadInput: an unknown kind, no network, a file that came damaged, another file of the name, or no room.
+        BadInput: an unknown kind, no network, a damaged download, a different file of the same name, or a
+            full disk.
     """
     kinds = list(REMOTES) if only is None else list(dict.fromkeys(only))
     unknown = [kind for kind in kinds if kind not in REMOTES]
     if unknown or not kinds:
         given = f", not {unknown[0]!r}" if unknown else ""
-        raise BadInput(f"what is pulled must be some of {', '.join(REMOTES)}{given}")
-    tell = progress or (lambda stage, done, total: None)
+        raise BadInput(f"files to download must be some of {', '.join(REMOTES)}{given}")
+    progress = progress or (lambda stage, done, total: None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return {kind: _pulled(REMOTES[kind], folder, tell) for kind in kinds}
+        return {kind: _pull_file(REMOTES[kind], folder, progress) for kind in kinds}
     except OSError as error:
         reason = error.strerror or error
         raise BadInput(
-            f"{folder} cannot be written ({reason}); give a folder with room that you may write to"
+            f"{folder} cannot be written ({reason}); give a writable folder with enough space"
         ) from error
 
 
-def _pulled(remote: Remote, folder: Path, tell: Tell) -> Path:
+def _pull_file(remote: Remote, folder: Path, progress: ProgressCallback) -> Path:
     path = folder / remote.name
     if path.exists():
-        if wrong := _wrong(path, remote, tell):
-            raise BadInput(f"{path} is not the released file: {wrong}; remove it, or give another folder")
+        if mismatch := _mismatch(path, remote, progress):
+            raise BadInput(f"{path} is not the released file: {mismatch}; remove it, or give another folder")
         return path
     part = path.with_name(f"{path.name}.part")
-    _download(remote, part, tell)
-    if wrong := _wrong(part, remote, tell):
+    _download(remote, part, progress)
+    if mismatch := _mismatch(part, remote, progress):
         part.unlink()
-        raise BadInput(f"{path.name} came damaged and was removed: {wrong}; run this again")
+        raise BadInput(f"{path.name} was damaged in download and removed: {mismatch}; run this again")
     return part.replace(path)
 
 
-def _wrong(path: Path, remote: Remote, tell: Tell) -> str | None:
-    """What is wrong with a file, if anything is."""
+def _mismatch(path: Path, remote: Remote, progress: ProgressCallback) -> str | None:
+    """Describe how a file differs from the expected size or checksum; None if it does not."""
     size = path.stat().st_size
     if size != remote.size:
         return f"it has {size} bytes and must have {remote.size}"
-    expected = remote.sha256 or _listed(remote)
+    expected = remote.sha256 or _listed_checksum(remote)
     if expected is None:
         return None
-    tell(f"checking {remote.name}", 0, size)
+    progress(f"checking {remote.name}", 0, size)
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    tell(f"checking {remote.name}", size, size)
-    return None if found == expected else f"its sha256 is {found} and must be {expected}"
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    progress(f"checking {remote.name}", size, size)
+    return None if actual == expected else f"its sha256 is {actual} and must be {expected}"
 
 
-def _listed(remote: Remote) -> str | None:
-    """A file's checksum as ModelScope gives it; None, with a warning, where it gives none."""
+def _listed_checksum(remote: Remote) -> str | None:
+    """Request the checksum of a file from ModelScope; None, with a warning, if it is not available."""
     try:
-        with _opened(LISTING) as answer:
-            files = json.load(answer)["Data"]["Files"]
+        with _open(LISTING) as response:
+            files = json.load(response)["Data"]["Files"]
         return next(file["Sha256"] for file in files if file["Path"] == remote.name).lower()
-    except (*NETWORK, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+    except (*NETWORK_ERRORS, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
         warnings.warn(
-            f"of {remote.name} only the size could be checked: {_host(LISTING)} does not say its sha256 "
+            f"{remote.name} was verified by size only: its sha256 is not available from {_host(LISTING)} "
             f"({type(error).__name__}: {error})",
             VcjaxWarning,
             stacklevel=2,
@@ -182,87 +187,93 @@ def _listed(remote: Remote) -> str | None:
         return None
 
 
-def _download(remote: Remote, part: Path, tell: Tell) -> None:
-    """Complete the unfinished file from the first place that has it."""
+def _download(remote: Remote, part: Path, progress: ProgressCallback) -> None:
+    """Complete a partial file from the first URL that provides it."""
     reasons = []
     for url in remote.urls:
         try:
-            return _complete(part, url, remote, tell)
+            return _complete(part, url, remote, progress)
         except ConnectionError as error:
             reasons.append(f"{_host(url)}: {error}")
-    kept = f", which goes on from {part}" if _size(part) else ""
+    resumed = f", which resumes from {part}" if _size(part) else ""
     raise BadInput(
         f"{remote.name} could not be downloaded ({'; '.join(reasons)}): run this again with a connection to the "
-        f"network{kept}, or put the file into {part.parent} yourself"
+        f"network{resumed}, or copy the file to {part.parent}"
     )
 
 
-def _complete(part: Path, url: str, remote: Remote, tell: Tell) -> None:
-    """Append to the unfinished file until it is complete; a connection that ends is taken up again.
+def _complete(part: Path, url: str, remote: Remote, progress: ProgressCallback) -> None:
+    """Append to a partial file until it is complete, reconnecting after interruptions.
 
     Raises:
-        ConnectionError: nothing came at all, or nothing more after all the waiting.
+        ConnectionError: no data were received at all, or none after all retries.
     """
-    before, waits = _size(part), iter(WAITS)
+    before, delays = _size(part), iter(RETRY_DELAYS)
     while (start := _size(part)) < remote.size:
         reason = "the connection ended"
         try:
-            _receive(part, url, remote, tell)
+            _receive(part, url, remote, progress)
         except ConnectionError as error:
             reason = str(error)
         now = _size(part)
         if now > start:
-            waits = iter(WAITS)
+            delays = iter(RETRY_DELAYS)
         if now < remote.size:
-            wait = next(waits, None) if now > before else None
-            if wait is None:
-                raise ConnectionError(f"{reason}, with {now} of {remote.size} bytes here")
-            time.sleep(wait)
+            delay = next(delays, None) if now > before else None
+            if delay is None:
+                raise ConnectionError(f"{reason}, with {now} of {remote.size} bytes received")
+            time.sleep(delay)
 
 
-def _receive(part: Path, url: str, remote: Remote, tell: Tell) -> None:
-    """Append what one connection brings."""
-    with _asked(url, _size(part), remote.size) as (start, blocks), part.open("ab") as file:
-        file.truncate(start)  # to nothing, where the server begins anew
-        tell(f"downloading {remote.name}", start, remote.size)
-        for block in blocks:
-            file.write(block)
-            tell(f"downloading {remote.name}", file.tell(), remote.size)
+def _receive(part: Path, url: str, remote: Remote, progress: ProgressCallback) -> None:
+    """Append the data of one connection to a partial file."""
+    with _request(url, _size(part), remote.size) as (start, chunks), part.open("ab") as file:
+        file.truncate(start)  # to zero if the server does not support ranges
+        progress(f"downloading {remote.name}", start, remote.size)
+        for chunk in chunks:
+            file.write(chunk)
+            progress(f"downloading {remote.name}", file.tell(), remote.size)
 
 
 @contextlib.contextmanager
-def _asked(url: str, start: int, size: int) -> Iterator[tuple[int, Iterator[bytes]]]:
-    """Where in the file the server begins, and what it sends; what the network raises becomes a ConnectionError."""
+def _request(url: str, start: int, size: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """Request a file from an offset, and yield the offset that the server sends from and the data in chunks.
+
+    Raises:
+        ConnectionError: for any network error.
+    """
     try:
-        answer = _opened(url, start)
-    except NETWORK as error:
-        raise _lost(error) from error
-    with answer:
-        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+        response = _open(url, start)
+    except NETWORK_ERRORS as error:
+        raise _connection_error(error) from error
+    with response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
             start = 0
-        length = answer.headers["Content-Length"]
-        if length is None:  # such as the page of a network that wants to be logged in to
-            raise ConnectionError("the server does not say how long the file is")
+        length = response.headers["Content-Length"]
+        if length is None:  # for example the login page of a network
+            raise ConnectionError("the server does not report the file size")
         if start + int(length) != size:
-            raise ConnectionError(f"the file there has {start + int(length)} bytes and must have {size}")
-        yield start, _blocks(answer)
+            raise ConnectionError(
+                f"the file on the server has {start + int(length)} bytes and must have {size}"
+            )
+        yield start, _chunks(response)
 
 
-def _opened(url: str, start: int = 0) -> http.client.HTTPResponse:
+def _open(url: str, start: int = 0) -> http.client.HTTPResponse:
     ranged = {"Range": f"bytes={start}-"} if start else {}
     return urllib.request.urlopen(urllib.request.Request(url, headers=HEADERS | ranged), timeout=TIMEOUT)
 
 
-def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
     try:
-        while block := answer.read(BLOCK):
-            yield block
-    except NETWORK as error:
-        raise _lost(error) from error
+        while chunk := response.read(CHUNK):
+            yield chunk
+    except NETWORK_ERRORS as error:
+        raise _connection_error(error) from error
 
 
-def _lost(error: Exception) -> ConnectionError:
-    """The same, in words: the system's reason or the server's."""
+def _connection_error(error: Exception) -> ConnectionError:
+    """Return a ConnectionError with the reason given by the system or the server."""
     reason = getattr(error, "reason", error)
     return ConnectionError(str(getattr(reason, "strerror", None) or reason or type(error).__name__))
 

@@ -1,6 +1,7 @@
-"""Safetensors files, memory-mapped to read and written tensor by tensor.
+"""Reading safetensors files through a memory map, and writing them tensor by tensor.
 
-Files may thus be far larger than the memory that reading a part of them, or converting and writing them, takes.
+Reading a part of a file, or converting and writing one, thus takes much less memory than the size of the
+file.
 """
 
 import json
@@ -15,7 +16,7 @@ import numpy as np
 
 from vcjax.files import replacing
 
-# The format's names of types (https://github.com/huggingface/safetensors, README, "Format").
+# Type names of the format (https://github.com/huggingface/safetensors, README, "Format").
 TYPES = {
     np.dtype(np.float64): "F64",
     np.dtype(np.float32): "F32",
@@ -30,17 +31,19 @@ TYPES = {
 }
 TYPES_BY_NAME = {name: dtype for dtype, name in TYPES.items()}
 LENGTH = struct.Struct("<Q")  # of the header, at the start of the file
-METADATA = "__metadata__"  # a header may hold remarks under this name
+METADATA = "__metadata__"  # key of the optional free-form metadata in the header
 
 
 def map_tensors(path: Path) -> tuple[dict[str, np.ndarray], mmap.mmap]:
-    """Tensors by name, as read-only views of the mapped file, and the mapping; nothing is read before it is used.
+    """Map a file and return its tensors by name, as read-only views of the memory map, and the memory map.
+
+    Data are read from disk on first access.
 
     ```python
     tensors, mapping = map_tensors(path)
     for name, tensor in tensors.items():
         use(np.array(tensor))
-        forget(mapping)     # what was read so far does not count as this process's memory any more
+        release_pages(mapping)     # pages read so far no longer count as memory of this process
     ```
 
     Raises:
@@ -54,14 +57,14 @@ def map_tensors(path: Path) -> tuple[dict[str, np.ndarray], mmap.mmap]:
         raise ValueError(f"its header is cut short: {first} bytes of {len(mapping)}")
     header = json.loads(mapping[LENGTH.size : first])
     if not isinstance(header, dict):
-        raise ValueError("its header is not a table")
+        raise ValueError("its header is not a JSON object")
     return {
         name: _mapped(mapping, first, name, entry) for name, entry in header.items() if name != METADATA
     }, mapping
 
 
 def _mapped(mapping: mmap.mmap, first: int, name: str, entry: Any) -> np.ndarray:
-    """One tensor, whose bytes are counted from `first`."""
+    """Return a view of one tensor, whose data offsets are relative to byte `first` of the file."""
     try:
         dtype, shape, (start, end) = (
             TYPES_BY_NAME[entry["dtype"]],
@@ -73,30 +76,30 @@ def _mapped(mapping: mmap.mmap, first: int, name: str, entry: Any) -> np.ndarray
     except (KeyError, TypeError) as error:
         raise ValueError(f"its header does not describe {name}") from error
     if not inside:
-        raise ValueError(f"{name} does not lie at bytes {start} to {end}")
+        raise ValueError(f"{name} does not fit bytes {start} to {end}")
     data = np.frombuffer(mapping, np.uint8, size, first + start) if size else np.empty(0, np.uint8)
     return data.view(dtype).reshape(shape)
 
 
-def forget(mapping: mmap.mmap) -> None:
-    """Give pages of a mapping that were read back to the system, where it can be told so; they can be read again."""
+def release_pages(mapping: mmap.mmap) -> None:
+    """Release the memory of pages that were read, if the system can; they can be read from disk again."""
     if hasattr(mapping, "madvise"):
         mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], dtype: Any = None) -> None:
-    """Write tensors by name; each is laid out and converted only when its turn comes.
+    """Write tensors by name, converting one at a time.
 
     Args:
-        path: the file; it appears when it is complete.
-        tensors: arrays of the host or the device, views and memory-mapped ones included.
-        dtype: type to store floating-point tensors in; as they are without it.
+        path: file to write; it appears when it is complete.
+        tensors: arrays on host or device by name, including views and memory-mapped arrays.
+        dtype: type that floating-point tensors are stored in; None keeps their type.
 
     Raises:
-        BadInput: the file cannot be written (a full disk, no permission); nothing is left of it.
+        BadInput: the file cannot be written (disk full, no permission); no partial file is left.
     """
-    types = {name: _stored(tensor.dtype, dtype) for name, tensor in tensors.items()}
-    # Wide types first, so that every tensor is aligned to its type.
+    types = {name: _stored_dtype(tensor.dtype, dtype) for name, tensor in tensors.items()}
+    # Wide types come first, so that every tensor is aligned to its item size.
     names = sorted(tensors, key=lambda name: (-types[name].itemsize, name))
     header, end = {}, 0
     for name in names:
@@ -113,6 +116,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], dtype: Any = None) -> 
             file.write(tensor.reshape(-1).view(np.uint8).data)
 
 
-def _stored(have: Any, wanted: Any) -> np.dtype:
-    floating = np.dtype(have).kind == "f" or np.dtype(have) == ml_dtypes.bfloat16
-    return np.dtype(wanted if floating and wanted is not None else have)
+def _stored_dtype(dtype: Any, target: Any) -> np.dtype:
+    floating = np.dtype(dtype).kind == "f" or np.dtype(dtype) == ml_dtypes.bfloat16
+    return np.dtype(target if floating and target is not None else dtype)

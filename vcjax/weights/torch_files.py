@@ -1,8 +1,8 @@
-"""PyTorch's files read and written without PyTorch, and without running anything in them.
+"""Reading and writing PyTorch files without PyTorch, and without executing code from them.
 
-A PyTorch file is a pickle that may ask for any function to be called. Here only what weights are made of is known
-(tensors, storages, plain containers); whatever else a file asks for by name ends the reading. Tensors are views of
-the memory-mapped file: nothing is read before it is used.
+A PyTorch file is a pickle, which can call any function when it is loaded. This reader accepts only what
+weights consist of (tensors, storages, plain containers); any other global in the pickle is an error. Tensors
+are views of the memory-mapped file, so data are read from disk on first access.
 """
 
 import math
@@ -34,21 +34,19 @@ STORAGES = {
     "BoolStorage": np.bool_,
 }
 STORAGE_NAMES = {np.dtype(dtype): name for name, dtype in STORAGES.items()}
-# Packages whose objects checkpoints carry beside the weights (progress of the training, numbers): they become `Inert`.
-# Nothing of them is imported.
-INERT = ("pytorch_lightning", "numpy", "_codecs")
-NESTED = "state_dict"  # checkpoints of a training program keep the weights under this name
-MAGIC = 0x1950A86A20F9469CFC6C  # of the format before PyTorch 1.6
-VERSION = b"3\n"  # of the format since then, which PyTorch's reader asks for
-ROOT = "archive/"  # before the names of a zip's members
-ALIGNMENT = 64  # bytes, of every storage in a zip, as PyTorch writes them
-PADDING = struct.Struct("<2sH")  # an extra field of a zip's header: its kind, and how many bytes follow
-LOCAL_HEADER = struct.Struct(
-    "<26xHH"
-)  # of a zip member: lengths of its name and of its extra field, at their place
+# Packages whose objects occur in checkpoints beside the weights (callback states, NumPy scalars). They are
+# replaced by `Inert`; the packages are not imported.
+INERT_PACKAGES = ("pytorch_lightning", "numpy", "_codecs")
+NESTED = "state_dict"  # key of the weights in checkpoints of PyTorch Lightning
+MAGIC = 0x1950A86A20F9469CFC6C  # magic number of the format before PyTorch 1.6
+VERSION = b"3\n"  # version of the zip format, checked by PyTorch's reader
+ROOT = "archive/"  # prefix of the member names in the zip
+ALIGNMENT = 64  # bytes: alignment of storages in the zip, as PyTorch writes them
+PADDING = struct.Struct("<2sH")  # extra field of a zip header: its id, and the number of bytes that follow
+LOCAL_HEADER = struct.Struct("<26xHH")  # zip member header: lengths of name and extra field
 
-# All that a damaged pickle is known to raise (the pickle module's documentation leaves the list open).
-DAMAGE = (
+# Errors that a damaged pickle is known to raise (the documentation of pickle leaves the list open).
+DAMAGE_ERRORS = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, ImportError,
     OverflowError, RecursionError, MemoryError, struct.error, zipfile.BadZipFile, OSError, NotImplementedError,
 )  # fmt: skip
@@ -57,7 +55,7 @@ Storage = Callable[[type, str, int], np.ndarray | None]
 
 
 class Inert:
-    """Stands for an object of a class that is not known here and not needed; it takes anything and does nothing."""
+    """Placeholder for an object of a class that is not needed; it accepts any arguments and does nothing."""
 
     def __init__(self, *_: Any, **__: Any): ...
 
@@ -66,21 +64,22 @@ class Inert:
     def __setitem__(self, key: Any, value: Any) -> None: ...
 
     def append(self, item: Any) -> None:
-        """Take an item of a list."""
+        """Ignore an item of a list."""
 
     def extend(self, items: Any) -> None:
-        """Take items of a list."""
+        """Ignore items of a list."""
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Tensors of a PyTorch file (.pth, .ckpt, .bin, .pt) or a safetensors file, by name.
+    """Read the tensors of a PyTorch file (.pth, .ckpt, .bin, .pt) or a safetensors file, by name.
 
     ```python
     tensors = read_tensors(Path("non_ema_228000.pth"))     # memory-mapped, read-only; bfloat16 is ml_dtypes.bfloat16
     ```
 
     Raises:
-        BadInput: the file is missing, damaged, of another kind, or asks for something that no weights file needs.
+        BadInput: the file is missing, damaged, of another format, or refers to a global that weights do not
+            need.
     """
     if not path.is_file():
         raise BadInput(f"{path} is not a file; give a PyTorch or safetensors file")
@@ -88,7 +87,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         content = _read(path)
     except BadInput:
         raise
-    except DAMAGE as error:
+    except DAMAGE_ERRORS as error:
         raise BadInput(
             f"{path} is damaged or cut short ({type(error).__name__}: {error}); copy it again"
         ) from error
@@ -97,7 +96,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     tensors = content if isinstance(content, dict) else {}
     tensors = {k: v for k, v in tensors.items() if isinstance(k, str) and isinstance(v, np.ndarray)}
     if not tensors:
-        raise BadInput(f"{path} holds no tensors by name; give the file of a network's weights")
+        raise BadInput(f"{path} contains no named tensors; give the file of a network's weights")
     return tensors
 
 
@@ -114,12 +113,14 @@ def _read(path: Path) -> Any:
 
 
 def _read_zip(path: Path) -> Any:
-    """The format since PyTorch 1.6: a zip of one pickle and one uncompressed member for each storage."""
+    """Read the format since PyTorch 1.6: a zip of one pickle and one uncompressed member per storage."""
     mapped = np.memmap(path, np.uint8, "r")
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
         if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
-            raise BadInput(f"{path} was written on a big-endian machine; write it again on another")
+            raise BadInput(
+                f"{path} was written on a big-endian machine; save it again on a little-endian one"
+            )
         if "data.pkl" not in members:
             raise BadInput(f"{path} is a zip file without weights in it; give a PyTorch file")
 
@@ -139,33 +140,33 @@ def _read_zip(path: Path) -> Any:
 
 
 def _read_legacy(path: Path) -> Any:
-    """The format before PyTorch 1.6: pickles behind one another, then the storages.
+    """Read the format before PyTorch 1.6: consecutive pickles, then the storages.
 
-    Where the storages lie is said behind the pickle that needs them, so it is read twice.
+    The offsets of the storages follow the pickle that refers to them, so this pickle is read twice.
     """
     mapped = np.memmap(path, np.uint8, "r")
-    kinds: dict[str, type] = {}
+    dtypes: dict[str, type] = {}
 
-    def note(dtype: type, key: str, count: int) -> None:
-        kinds[key] = dtype
+    def record_dtype(dtype: type, key: str, count: int) -> None:
+        dtypes[key] = dtype
 
     with path.open("rb") as file:
-        if _Unpickler(file, path, note).load() != MAGIC:
+        if _Unpickler(file, path, record_dtype).load() != MAGIC:
             raise BadInput(f"{path} is a pickle but not a PyTorch file; give a PyTorch or safetensors file")
         for _ in ("protocol", "system"):
-            _Unpickler(file, path, note).load()
+            _Unpickler(file, path, record_dtype).load()
         start = file.tell()
-        _Unpickler(file, path, note).load()
-        places = {}
-        for key in _Unpickler(file, path, note).load():
+        _Unpickler(file, path, record_dtype).load()
+        offsets = {}
+        for key in _Unpickler(file, path, record_dtype).load():
             (count,) = struct.unpack("<q", file.read(8))
-            size = count * np.dtype(kinds[key]).itemsize
-            places[key] = file.tell(), size
+            size = count * np.dtype(dtypes[key]).itemsize
+            offsets[key] = file.tell(), size
             file.seek(size, 1)
 
         def storage(dtype: type, key: str, count: int) -> np.ndarray:
-            place, size = places[key]
-            return _view(mapped, place, size, dtype)
+            offset, size = offsets[key]
+            return _view(mapped, offset, size, dtype)
 
         file.seek(start)
         return _Unpickler(file, path, storage).load()
@@ -178,7 +179,7 @@ def _view(mapped: np.ndarray, start: int, size: int, dtype: type) -> np.ndarray:
 
 
 class _Unpickler(pickle.Unpickler):
-    """An unpickler that knows tensors and plain containers and nothing else."""
+    """Unpickler that accepts only tensors and plain containers."""
 
     def __init__(self, file: Any, path: Path, storage: Storage):
         super().__init__(file)
@@ -197,18 +198,20 @@ class _Unpickler(pickle.Unpickler):
             return known[module, name]
         if module in ("torch", "torch.storage") and name in STORAGES:
             return STORAGES[name]
-        if module.split(".")[0] in INERT:
+        if module.split(".")[0] in INERT_PACKAGES:
             return Inert
         raise BadInput(
-            f"{self._path} asks for {module}.{name}, which weights do not need: nothing in it was run; "
-            f"give a file of plain weights"
+            f"{self._path} refers to {module}.{name}, which weights do not need: no code in it was run; "
+            f"give a file that contains only weights"
         )
 
     def persistent_load(self, pid: Any) -> np.ndarray | None:
         kind, dtype, key, _, count = pid[:5]
         if kind != "storage" or dtype not in STORAGES.values():
             raise pickle.UnpicklingError(f"an unknown object {pid!r}")
-        view = pid[5] if len(pid) > 5 else None  # of the old format: a storage that is a part of another
+        view = (
+            pid[5] if len(pid) > 5 else None
+        )  # only in the legacy format: a storage that is a slice of another
         storage = self._storage(dtype, str(key), count)
         if view is None or storage is None:
             return storage
@@ -219,7 +222,7 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(
     storage: np.ndarray | None, offset: int, size: tuple, stride: tuple, *_: Any
 ) -> np.ndarray | None:
-    """A strided view of a storage, which other tensors may share."""
+    """Return a strided view of a storage, which tensors may share."""
     if storage is None:
         return None
     numbers = (offset, *size, *stride)
@@ -227,7 +230,7 @@ def _tensor(
         raise ValueError(f"a tensor of size {size} with strides {stride}")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 not in size and last >= len(storage):
-        raise EOFError(f"a tensor reaches {last + 1} numbers into a storage of {len(storage)}")
+        raise EOFError(f"a tensor needs {last + 1} elements of a storage of {len(storage)}")
     if 0 in size:
         return np.empty(size, storage.dtype)
     steps = tuple(step * storage.itemsize for step in stride)
@@ -239,19 +242,19 @@ def _parameter(tensor: np.ndarray | None, *_: Any) -> np.ndarray | None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], nested: bool = False) -> None:
-    """Write tensors by name in PyTorch's zip format; each is laid out only when its turn comes.
+    """Write tensors by name in PyTorch's zip format, converting one at a time.
 
     ```python
-    write_tensors(Path("network.pth"), tensors)  # torch.load("network.pth", weights_only=True) gives them back
+    write_tensors(Path("network.pth"), tensors)  # read with torch.load("network.pth", weights_only=True)
     ```
 
     Args:
-        path: the file; it appears when it is complete.
-        tensors: arrays of the host or the device, views and memory-mapped ones included.
-        nested: whether they lie under `state_dict`, as a training program's do.
+        path: file to write; it appears when it is complete.
+        tensors: arrays on host or device by name, including views and memory-mapped arrays.
+        nested: whether to nest them under `state_dict`, as in checkpoints of PyTorch Lightning.
 
     Raises:
-        BadInput: the file cannot be written (a full disk, no permission); nothing is left of it.
+        BadInput: the file cannot be written (disk full, no permission); no partial file is left.
     """
     with replacing(path) as unfinished, unfinished.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr(zipfile.ZipInfo(f"{ROOT}data.pkl"), b"".join(_pickled(tensors, nested)))
@@ -259,23 +262,24 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], nested: bool = False) 
         for key, tensor in enumerate(tensors.values()):
             data = np.ascontiguousarray(np.asarray(tensor)).reshape(-1)
             member = zipfile.ZipInfo(f"{ROOT}data/{key}")
-            member.file_size = data.nbytes  # so that more than 2 GiB are provided for
+            member.file_size = data.nbytes  # selects the zip64 format for members of more than 2 GiB
             member.extra = _padding(file.tell() + LOCAL_HEADER.size + len(member.filename))
             with archive.open(member, "w") as storage:
                 storage.write(data.view(np.uint8).data)
         archive.writestr(zipfile.ZipInfo(f"{ROOT}version"), VERSION)
 
 
-def _padding(place: int) -> bytes:
-    """The extra field that, standing at this place of the file, ends where a storage may begin."""
-    length = -(place + PADDING.size) % ALIGNMENT
+def _padding(offset: int) -> bytes:
+    """Return an extra field that starts at a file offset and ends at a multiple of `ALIGNMENT`."""
+    length = -(offset + PADDING.size) % ALIGNMENT
     return PADDING.pack(b"FB", length) + bytes(length)
 
 
 def _pickled(tensors: Mapping[str, Any], nested: bool) -> Iterator[bytes]:
-    """The pickle of a dictionary of tensors, each on a storage of its own, counted from 0.
+    """Yield the pickle of a dictionary of tensors, each with its own storage, numbered from 0.
 
-    It is put together from the pickle machine's operations, since Python's pickler names only what it can import.
+    It is assembled from pickle opcodes, because Python's pickler writes only references to importable
+    globals.
     """
     yield pickle.PROTO + b"\x02"
     if nested:
@@ -303,7 +307,7 @@ def _name(module: str, name: str) -> bytes:
 
 
 def _plain(value: str | int | tuple[int, ...]) -> bytes:
-    """Operations that put a text, a whole number or a tuple of such on the pickle machine's stack."""
+    """Return pickle opcodes that push a string, an integer or a tuple of these onto the stack."""
     if isinstance(value, tuple):
         return pickle.MARK + b"".join(map(_plain, value)) + pickle.TUPLE
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Parameter trees and flat names: `{"a": {"b": x}}` is `{"a/b": x}`."""
+"""Conversion between parameter trees and flat names: `{"a": {"b": x}}` and `{"a/b": x}`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,25 +9,30 @@ Tree = dict[str, Any]
 
 
 def flatten(tree: Tree) -> dict[str, Any]:
-    """Nested dictionaries to one of names joined by `/`."""
+    """Flatten a nested dictionary to one with keys joined by `/`."""
     return flatten_dict(tree, sep="/")
 
 
 def unflatten(flat: Mapping[str, Any]) -> Tree:
-    """The inverse of `flatten`."""
+    """Return the nested dictionary of a flat one: the inverse of `flatten`."""
     return unflatten_dict(dict(flat), sep="/")
 
 
-def first_difference(have: Mapping[str, Any], want: Mapping[str, Any]) -> str | None:
-    """How the tensors in `have` differ from those wanted, in a clause that names the first; None if they do not.
+def first_difference(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
+    """Describe the first difference in names or shapes between two sets of tensors; None if there is none.
 
-    Both map flat names to anything with a shape.
+    Args:
+        actual: tensors, or other objects with a shape, by flat name.
+        expected: the same for the names and shapes that `actual` should have.
+
+    Returns:
+        A clause that names the first tensor that is missing, unknown or of the wrong shape.
     """
-    for name in sorted(want.keys() - have.keys()):
+    for name in sorted(expected.keys() - actual.keys()):
         return f"{name} is missing"
-    for name in sorted(have.keys() - want.keys()):
+    for name in sorted(actual.keys() - expected.keys()):
         return f"{name} is unknown"
-    for name, tensor in want.items():
-        if tuple(have[name].shape) != tuple(tensor.shape):
-            return f"{name} is {list(have[name].shape)} and must be {list(tensor.shape)}"
+    for name, tensor in expected.items():
+        if tuple(actual[name].shape) != tuple(tensor.shape):
+            return f"{name} is {list(actual[name].shape)} and must be {list(tensor.shape)}"
     return None

@@ -1,4 +1,6 @@
-"""The sprite world: short clips of moving shapes, rendered from a key, whose motion, depth, outlines and caption are known.
+"""The sprite world: synthetic clips of moving shapes with exact ground truth.
+
+Every clip is rendered from a JAX random key, with motion, depth, outlines, masks and a caption.
 
 ```python
 from vcjax.data import sprites
@@ -8,7 +10,7 @@ texts = sprites.captions(clips.facts)             # "a red circle moving left", 
 ```
 """
 
-from vcjax.data.sprites.caption import MOST_WORDS, VOCABULARY, caption, captions
+from vcjax.data.sprites.caption import MAX_WORDS, VOCABULARY, caption, captions
 from vcjax.data.sprites.colours import (
     CHROMA_THRESHOLD,
     COLOURS,
@@ -45,7 +47,7 @@ __all__ = [
     "DIRECTIONS",
     "GROWTHS",
     "MAX_OBJECTS",
-    "MOST_WORDS",
+    "MAX_WORDS",
     "NO_COLOUR",
     "OBJECT_RGB",
     "PALETTES",

@@ -1,4 +1,4 @@
-"""Captions of the sprite world: from the facts of a clip to one true English sentence, over a small closed vocabulary."""
+"""Captions of the sprite world: one English sentence per clip, over a small closed vocabulary."""
 
 import itertools
 
@@ -18,9 +18,9 @@ from vcjax.data.sprites.scene import (
     Facts,
 )
 
-MOST_WORDS = 20
+MAX_WORDS = 20
 
-# What is said of each fact, by its name in the tables; nothing is said of a name that is not here.
+# Phrase for each name in the tables of facts; names that are missing here are never mentioned.
 _VERBS = ("moving", "moves", "going", "goes")
 _TEXTURED = {"plain": "plain", "stripes": "striped", "dots": "dotted", "checks": "checked"}
 _CURVED = {"curved": "in a curve"}
@@ -51,38 +51,39 @@ VOCABULARY: tuple[str, ...] = tuple(sorted({word for phrase in _PHRASES for word
 
 
 def caption(facts: Facts) -> str:
-    """One sentence of at most `MOST_WORDS` words of `VOCABULARY` that is true of a clip; the same for the same facts.
+    """Return a sentence of at most `MAX_WORDS` words of `VOCABULARY` that describes a clip; deterministic.
 
-    The main object's colour, shape and direction are always said; `facts.wording` decides what else is.
+    The main object's colour, shape and direction are always mentioned; `facts.wording` decides which details
+    are added.
 
     ```python
     caption(facts)    # "a large striped red star moving down right while turning over a gray checked background"
     ```
 
     Args:
-        facts: of one clip.
+        facts: facts of one clip.
     """
-    coins = ((int(facts.wording) >> toss) & 1 for toss in itertools.count())
+    bits = ((int(facts.wording) >> position) & 1 for position in itertools.count())
 
-    look = [SIZES[facts.size[0]]] * next(coins) + [_TEXTURED[TEXTURES[facts.texture[0]]]] * next(coins)
-    noun = _with_article(*look, COLOURS[facts.colour[0]], SHAPES[facts.shape[0]])
-    verb = _VERBS[2 * next(coins) + next(coins)]
+    adjectives = [SIZES[facts.size[0]]] * next(bits) + [_TEXTURED[TEXTURES[facts.texture[0]]]] * next(bits)
+    noun = _with_article(*adjectives, COLOURS[facts.colour[0]], SHAPES[facts.shape[0]])
+    verb = _VERBS[2 * next(bits) + next(bits)]
     sentence = f"{noun} {verb} {DIRECTIONS[facts.direction[0]]}"
     for detail in _details(facts):
         longer = f"{sentence} {detail}"
-        if next(coins) and len(longer.split()) <= MOST_WORDS:
+        if next(bits) and len(longer.split()) <= MAX_WORDS:
             sentence = longer
     return sentence
 
 
 def captions(facts: Facts) -> list[str]:
-    """The `caption` of each clip of a batch, from facts with the batch axis in front."""
+    """Return the `caption` of each clip of a batch, from facts with a leading batch axis."""
     fields = [np.asarray(field) for field in facts]
     return [caption(Facts(*(field[clip] for field in fields))) for clip in range(len(facts.count))]
 
 
 def _details(facts: Facts) -> list[str]:
-    """What may be added to the sentence, in the order in which it is; each is true."""
+    """Return the details that can be added to the sentence, in their order in it."""
     path, turn, growth = PATHS[facts.path[0]], TURNS[facts.turn[0]], GROWTHS[facts.growth[0]]
     background, camera = BACKGROUNDS[facts.background], CAMERAS[facts.camera]
     details = [_CURVED.get(path), _CHANGING.get((turn, growth))]

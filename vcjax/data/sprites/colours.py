@@ -1,7 +1,7 @@
-"""Colours of the sprite world, and the rule that tells objects from backgrounds without any network.
+"""Colours of the sprite world, and the rule that segments objects by colour.
 
-Objects are saturated, backgrounds are muted, and a texture only darkens a colour, so *chroma* (the distance of a
-colour from the grey axis) says object or background, and its direction, the hue, says which named colour.
+Objects are saturated, backgrounds are muted, and a texture only darkens a colour. So *chroma*, the distance
+of a colour from the grey axis, separates objects from background, and the hue identifies the named colour.
 """
 
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ OBJECT_RGB: dict[str, tuple[float, float, float]] = {
     "purple": (0.50, 0.10, 0.85),
     "pink": (1.00, 0.25, 0.72),
 }
-# Light and dark tone of each background.
+# Light and dark tone of each background palette.
 PALETTE_RGB: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "beige": ((0.84, 0.77, 0.66), (0.71, 0.64, 0.53)),
     "gray": ((0.63, 0.63, 0.65), (0.48, 0.48, 0.50)),
@@ -32,8 +32,9 @@ PALETTE_RGB: dict[str, tuple[tuple[float, float, float], tuple[float, float, flo
 COLOURS = tuple(OBJECT_RGB)
 PALETTES = tuple(PALETTE_RGB)
 
-DARK_TONE = 0.6  # what a texture's dark parts multiply an object's colour by
-CHROMA_THRESHOLD = 0.22  # half way between the dullest dark tone, 0.32, and the liveliest palette, 0.13
+DARK_TONE = 0.6  # factor on an object's colour in the dark parts of its texture
+# About half way between the least saturated dark tone, 0.32, and the most saturated palette, 0.13.
+CHROMA_THRESHOLD = 0.22
 NO_COLOUR = -1
 
 _OFFSETS = np.array(list(OBJECT_RGB.values()), np.float32) @ (np.eye(3, dtype=np.float32) - 1 / 3)
@@ -41,18 +42,18 @@ _HUES = _OFFSETS / np.linalg.norm(_OFFSETS, axis=-1, keepdims=True)
 
 
 def colour_ids(rgb: Float[Array, "*shape 3"]) -> Int[Array, "*shape"]:
-    """Which named colour each pixel has: the rule that segments objects of this world, in true or generated video.
+    """Classify each pixel by named colour; this segments objects in rendered and generated videos.
 
     ```python
     red = colour_ids(frames / 255) == COLOURS.index("red")
     ```
 
     Args:
-        rgb: colours in [0, 1].
+        rgb: RGB colours in [0, 1].
 
     Returns:
         The index in `COLOURS` of the nearest hue where chroma exceeds `CHROMA_THRESHOLD`, else `NO_COLOUR`
-        (background). On a blended edge between two objects it may name a third colour.
+        (background). A blended edge between two objects may get a third colour.
     """
     offset = rgb - rgb.mean(-1, keepdims=True)
     saturated = jnp.sum(offset**2, -1) > CHROMA_THRESHOLD**2

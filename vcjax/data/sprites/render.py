@@ -1,7 +1,7 @@
-"""From a scene to its pictures and their exact truth: motion, depth, masks, outlines, style and track.
+"""Renderer of the sprite world: frames with exact motion, depth, masks, outlines, style and track.
 
-Every surface (three objects and the background) lies on the screen by a similarity for each frame; all that there is
-to know about a pixel follows from the inverse of those of this frame and the one before.
+A similarity transform for each frame maps each surface (three objects and the background) to the screen. The
+properties of a pixel follow from the inverses of the transforms of its frame and the previous frame.
 """
 
 from functools import partial
@@ -26,13 +26,20 @@ from vcjax.data.sprites.scene import (
 from vcjax.errors import BadInput
 
 FRAMES, SIZE = 16, 64
-SMALLEST_SIZE = 16  # below it a small shape has fewer than five pixels and is none
-_NEARNESS_AT_ORIGIN = 0.2  # of the background
-_GRADIENT_REACH = 52.0  # pixels from the origin to where a gradient ends: the farthest that a camera can see
+SMALLEST_SIZE = 16  # at smaller sizes a small shape has fewer than five pixels
+_NEARNESS_AT_ORIGIN = 0.2  # nearness of the background at its origin
+# Pixels from the origin to the end of a gradient: the farthest point that a camera can see.
+_GRADIENT_REACH = 52.0
 
 
 class Style(NamedTuple):
-    """How the background looks: indices in BACKGROUNDS and PALETTES, and its two colours, RGB in [0, 1]."""
+    """Appearance of the background.
+
+    Attributes:
+        background: index in `BACKGROUNDS`.
+        palette: index in `PALETTES`.
+        rgb: its light and dark tone, RGB in [0, 1].
+    """
 
     background: Int[Array, ""]
     palette: Int[Array, ""]
@@ -40,19 +47,19 @@ class Style(NamedTuple):
 
 
 class Sprites(NamedTuple):
-    """A clip and all that is true of it; in a batch every field has the batch axis in front.
+    """A clip with its ground truth; in a batch every field has a leading batch axis.
 
     Attributes:
         frames: RGB in [0, 255].
-        motion: (x right, y down) in pixels a frame: where the surface seen at a pixel is, minus where that point of
-            it was one frame before. Zero in the first frame.
+        motion: displacement (x right, y down) of the surface at each pixel since the previous frame, in
+            pixels. Zero in the first frame.
         depth: nearness in [0, 1], larger is nearer; the background stays below 0.35, objects above 0.4.
-        mask: the visible pixels of the main object.
-        ids: what is seen at each pixel: 0 background, 1 the main object, 2 and 3 the others.
-        outline: visible borders of objects as lines one pixel wide, 1 on 0.
-        style: how the background looks.
+        mask: visible pixels of the main object.
+        ids: surface visible at each pixel: 0 the background, 1 the main object, 2 and 3 the other objects.
+        outline: visible edges of objects as lines one pixel wide, 1 on 0.
+        style: appearance of the background.
         track: centre of the main object, (x, y) in pixels; (0, 0) is the centre of the top left pixel.
-        facts: what can be said of the clip.
+        facts: discrete facts of the clip.
     """
 
     frames: UInt8[Array, "F H W 3"]
@@ -69,45 +76,47 @@ class Sprites(NamedTuple):
 def render(
     scene: Scene, *, frames: int = FRAMES, size: int = SIZE, only: Int[Array, "K"] | None = None
 ) -> Sprites:
-    """Draw a scene and all of its truth; pure, to be used under `jit` and `vmap`: what is not used is not computed.
+    """Render a scene with its ground truth; a pure function for use under `jit` and `vmap`.
+
+    Under `jit`, fields of the result that are not used are not computed.
 
     ```python
     motion = jax.jit(lambda key: render(sample_scene(key, heldout=False)).motion)(jax.random.key(0))
     ```
 
     Args:
-        scene: one scene, no batch.
-        frames: how many, spread evenly over the scene's time; a single one is its beginning.
-        size: height and width in pixels, to which the scene is scaled.
-        only: numbers of the frames that are drawn, from 0 to `frames` - 1; all where None.
+        scene: one scene, without a batch axis.
+        frames: number of frames, spaced evenly over the scene; a single frame is at its start.
+        size: height and width in pixels; the scene is scaled to it.
+        only: indices of the frames to render, from 0 to `frames` - 1; None for all.
 
     Raises:
-        BadInput: no frames, or a size below `SMALLEST_SIZE`.
+        BadInput: frames is below 1, or size is below `SMALLEST_SIZE`.
     """
     if frames < 1:
         raise BadInput(f"frames of a sprite clip must be at least 1, not {frames}")
     if size < SMALLEST_SIZE:
         raise BadInput(f"size of a sprite clip must be at least {SMALLEST_SIZE} pixels, not {size}")
     poses, world = _poses(scene, jnp.linspace(0.0, 1.0, frames), size)
-    main = _picked(jax.tree.map(lambda leaf: leaf[0], poses), only)
+    main = _select_frames(jax.tree.map(lambda leaf: leaf[0], poses), only)
     far_to_near = jnp.argsort(scene.objects.nearness)
     objects, poses = jax.tree.map(lambda leaf: leaf[far_to_near], (scene.objects, poses))
     motion = _motion(world, size, only)
-    world = _picked(world, only)
+    world = _select_frames(world, only)
 
-    # What is seen so far at each pixel, from the background forward.
+    # Composite from back to front, starting with the background.
     rgb = _background_rgb(scene.background, scene.facts, world, size)
     depth = _background_depth(scene.background, world, size)
     ids = jnp.zeros(depth.shape, jnp.uint8)
     outline = jnp.zeros(depth.shape)
     for index in range(MAX_OBJECTS):
-        every = jax.tree.map(lambda leaf, index=index: leaf[index], poses)
-        pose = _picked(every, only)
+        all_frames = jax.tree.map(lambda leaf, index=index: leaf[index], poses)
+        pose = _select_frames(all_frames, only)
         distance, tone = _object(scene.facts, far_to_near[index], pose, size)
         cover, inside = draw.coverage(distance), distance < 0
         rgb = [behind + cover * (tone * objects.rgb[index, c] - behind) for c, behind in enumerate(rgb)]
         depth = jnp.where(inside, objects.nearness[index], depth)
-        motion = jax.tree.map(partial(jnp.where, inside), _motion(every, size, only), motion)
+        motion = jax.tree.map(partial(jnp.where, inside), _motion(all_frames, size, only), motion)
         ids = jnp.where(inside, far_to_near[index].astype(jnp.uint8) + 1, ids)
         outline = jnp.maximum(outline * (1 - cover), draw.line(distance))
 
@@ -125,14 +134,18 @@ def render(
 
 
 def _bytes(rgb: list[Float[Array, "F H W"]]) -> UInt8[Array, "F H W 3"]:
-    """Colours in [0, 1] as bytes. They are packed as words first: XLA's CPU compiler vectorises no joining of channels."""
+    """Convert colours in [0, 1] to bytes.
+
+    Channels are packed into 32-bit words first, because XLA's CPU compiler does not vectorise the stacking of
+    channels.
+    """
     red, green, blue = (jnp.round(channel * 255).astype(jnp.int32) for channel in rgb)
     words = jax.lax.optimization_barrier(red | green << 8 | blue << 16)
     return jax.lax.bitcast_convert_type(words, jnp.uint8)[..., :3]
 
 
 class _Pose(NamedTuple):
-    """Where a surface lies in each frame: its own point (u, v) is seen at pixel (x + a u - b v, y + b u + a v)."""
+    """Similarity transform of a surface: its point (u, v) is at pixel (x + a u - b v, y + b u + a v)."""
 
     x: Float[Array, "*n F"]
     y: Float[Array, "*n F"]
@@ -141,17 +154,17 @@ class _Pose(NamedTuple):
 
 
 def _poses(scene: Scene, time: Float[Array, "F"], size: int) -> tuple[_Pose, _Pose]:
-    """The poses of the objects, which measure in radii, and of the world behind them, which measures in lengths."""
+    """Return the poses of the objects, in units of their radii, and of the background, in pixels."""
     objects = scene.objects
     from_middle = time - 0.5
     zoom = jnp.exp(scene.log_zoom * from_middle)
     camera = scene.pan * from_middle[:, None]
 
     each = jax.tree.map(lambda leaf: leaf[:, None], objects)  # object, frame
-    offset = arc_offset(*jnp.broadcast_arrays(each.heading, each.way, each.arc, time))
-    path = objects.middle[:, None] + offset
-    # The main object's world path is such that it is seen on the path drawn for it, whatever the camera does: so
-    # the direction that is said of it is the direction seen. The camera carries the others with the world.
+    offset = arc_offset(*jnp.broadcast_arrays(each.heading, each.path_length, each.arc, time))
+    path = objects.midpoint[:, None] + offset
+    # The main object's path is defined in the frame, so that the direction in the caption is the visible one
+    # for any camera motion. The paths of the others are in the world and move with the camera.
     is_main = (jnp.arange(MAX_OBJECTS) == 0)[:, None, None]
     seen = jnp.where(is_main, path, zoom[:, None] * (path - camera))
     scale = each.radius * jnp.exp(each.log_growth * from_middle) * zoom
@@ -165,47 +178,48 @@ def _poses(scene: Scene, time: Float[Array, "F"], size: int) -> tuple[_Pose, _Po
 def _pose(
     centre: Float[Array, "*n F 2"], scale: Float[Array, "*n F"], angle: Float[Array, "*n F"], size: int
 ) -> _Pose:
-    """From lengths around the frame's centre to pixels of a frame of this size, counted from its first pixel's centre."""
+    """Convert positions relative to the frame's centre to pixel coordinates of a frame of this size."""
     unit = size / REFERENCE_SIZE
     x, y = jnp.moveaxis(unit * centre + (size - 1) / 2, -1, 0)
     return _Pose(x, y, unit * scale * jnp.cos(angle), unit * scale * jnp.sin(angle))
 
 
 def _from_centre(pose: _Pose, size: int) -> tuple[Float[Array, "F 1 W"], Float[Array, "F H 1"]]:
-    """How far each column and row of pixels is from where the surface's origin is seen."""
+    """Return the offsets of each pixel column and row from the surface's origin on the screen."""
     pixel = jnp.arange(size, dtype=jnp.float32)
     return pixel - pose.x[:, None, None], pixel[:, None] - pose.y[:, None, None]
 
 
 def _inverse(pose: _Pose) -> tuple[Float[Array, "F 1 1"], Float[Array, "F 1 1"]]:
-    """The (a, b) with which (a x + b y, a y - b x) leads from the screen back to the surface."""
+    """Return (a, b) such that (a x + b y, a y - b x) maps the screen to the surface."""
     square = pose.a**2 + pose.b**2
     return (pose.a / square)[:, None, None], (pose.b / square)[:, None, None]
 
 
 def _own_coordinates(pose: _Pose, size: int) -> tuple[Float[Array, "F H W"], Float[Array, "F H W"]]:
-    """The surface's own (u, v) at each pixel: the pose inverted."""
+    """Return the surface coordinates (u, v) of each pixel, by the inverse of the pose."""
     x, y = _from_centre(pose, size)
     a, b = _inverse(pose)
     return a * x + b * y, a * y - b * x
 
 
-def _picked(pose: _Pose, only: Int[Array, "K"] | None) -> _Pose:
-    """Of these frames; of all where None."""
+def _select_frames(pose: _Pose, only: Int[Array, "K"] | None) -> _Pose:
+    """Return the pose in the selected frames; None for all."""
     return pose if only is None else jax.tree.map(lambda leaf: leaf[only], pose)
 
 
 def _motion(
     pose: _Pose, size: int, only: Int[Array, "K"] | None
 ) -> tuple[Float[Array, "K H W"], Float[Array, "K H W"]]:
-    """Pixel minus where its surface point was one frame before, which the first frame takes to be itself: zero.
+    """Return the displacement of the surface at each pixel since the previous frame; zero in the first.
 
-    With p = c + A q and p' = c' + A' q this is p - p' = (c - c') + (A - A') A^-1 (p - c), A a complex number.
+    With p = c + A q and p' = c' + A' q it is p - p' = (c - c') + (A - A') A^-1 (p - c), where A is a complex
+    number.
     """
-    before = jax.tree.map(lambda leaf: jnp.concatenate([leaf[:1], leaf[:-1]]), pose)
-    step = _picked(jax.tree.map(jnp.subtract, pose, before), only)
+    previous = jax.tree.map(lambda leaf: jnp.concatenate([leaf[:1], leaf[:-1]]), pose)
+    step = _select_frames(jax.tree.map(jnp.subtract, pose, previous), only)
     step = jax.tree.map(lambda leaf: leaf[:, None, None], step)
-    pose = _picked(pose, only)
+    pose = _select_frames(pose, only)
     x, y = _from_centre(pose, size)
     a, b = _inverse(pose)
     real, imaginary = step.a * a + step.b * b, step.b * a - step.a * b
@@ -215,7 +229,7 @@ def _motion(
 def _object(
     facts: Facts, index: Int[Array, ""], pose: _Pose, size: int
 ) -> tuple[Float[Array, "F H W"], Float[Array, "F H W"]]:
-    """Signed distance in pixels to the edge of an object, infinite where it is absent, and how bright its colour is."""
+    """Return the signed distance to an object's edge in pixels, infinite if absent, and its brightness."""
     u, v = _own_coordinates(pose, size)
     radius = jnp.sqrt(pose.a**2 + pose.b**2)[:, None, None]
     distance = draw.shape_distance(facts.shape[index], u, v) * radius
@@ -226,7 +240,7 @@ def _object(
 def _background_rgb(
     background: Background, facts: Facts, world: _Pose, size: int
 ) -> list[Float[Array, "F H W"]]:
-    """The red, green and blue of the background: its lighter tone where its texture is 1, the darker where it is 0."""
+    """Return the background: its light tone where the texture is 1, its dark tone where it is 0."""
     u, v = _own_coordinates(world, size)
     cosine, sine = jnp.cos(background.angle), jnp.sin(background.angle)
     across, along = cosine * u + sine * v, cosine * v - sine * u
@@ -251,17 +265,17 @@ def _background_rgb(
 def _noise(
     background: Background, u: Float[Array, "F 1 W"], v: Float[Array, "F H 1"]
 ) -> Float[Array, "F H W"]:
-    """Value noise: control points joined smoothly. The camera does not roll, so rows and columns part."""
+    """Return value noise of the control points; it is separable because the camera does not roll."""
 
     def weights(position: Float[Array, "F side"]) -> Float[Array, "F side point"]:
         from_point = position[..., None] / background.cell - (jnp.arange(LATTICE) - (LATTICE - 1) / 2)
         near = jnp.clip(1 - jnp.abs(from_point), 0.0, 1.0)
-        return near * near * (3 - 2 * near)  # smoothstep: two neighbours still add up to 1
+        return near * near * (3 - 2 * near)  # smoothstep; the weights of two neighbours add up to 1
 
     return jnp.einsum("fhr,rc,fwc->fhw", weights(v[..., 0]), background.lattice, weights(u[:, 0]))
 
 
 def _background_depth(background: Background, world: _Pose, size: int) -> Float[Array, "F H W"]:
-    """Nearness of the slanted plane behind everything."""
+    """Return the nearness of the background, a slanted plane."""
     u, v = _own_coordinates(world, size)
     return _NEARNESS_AT_ORIGIN + background.slope[0] * u + background.slope[1] * v

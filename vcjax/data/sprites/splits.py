@@ -1,4 +1,4 @@
-"""The splits of the sprite world: clip n of a split is the same clip everywhere, and batches of them are one program."""
+"""Splits of the sprite world: deterministic clips by split and index, rendered in batches."""
 
 from functools import partial
 
@@ -11,19 +11,19 @@ from vcjax.errors import BadInput
 
 SPLITS = ("train", "validation", "test")
 _HELD_OUT_SPLIT = "test"
-_WORLD = 0  # seed of all clips; another one would be another data set
+_WORLD = 0  # seed of the data set
 
 
 def scene(split: str, n: int | Int[Array, ""]) -> Scene:
-    """Scene n of a split; pure, to be used under `jit` and `vmap` (over n).
+    """Return scene n of a split; a pure function for use under `jit` and `vmap` (over n).
 
     Args:
-        split: one of `SPLITS`. Main objects of the test split are held-out combinations, others' never are
-            (see `held_out_direction`).
-        n: from 0 to 2^32 - 1; there is no end to a split.
+        split: one of `SPLITS`. The main object's (shape, colour, direction) is a held-out combination in the
+            test split and never in the others (see `held_out_direction`).
+        n: index from 0 to 2^32 - 1.
 
     Raises:
-        BadInput: there is no such split.
+        BadInput: the split does not exist.
     """
     if split not in SPLITS:
         raise BadInput(f"the sprite world has no split {split!r}: it has {', '.join(SPLITS)}")
@@ -41,9 +41,9 @@ def batch(
     size: int = SIZE,
     only: Int[Array, "B K"] | None = None,
 ) -> Sprites:
-    """The clips of a split with these indices, and all of their truth, in one compiled program.
+    """Render clips of a split with their ground truth in one compiled program.
 
-    Inside another `jit` only what is used of the result is computed.
+    Under an outer `jit`, fields of the result that are not used are not computed.
 
     ```python
     clips = batch("train", jnp.arange(16))
@@ -52,12 +52,14 @@ def batch(
     ```
 
     Args:
-        split, indices: see `scene`.
-        frames, size: see `render`.
-        only: numbers of the frames of each clip that are drawn; all where None.
+        split: one of `SPLITS`, see `scene`.
+        indices: indices of the clips in the split.
+        frames: number of frames, see `render`.
+        size: height and width in pixels.
+        only: indices of the frames of each clip to render; None for all.
 
     Raises:
-        BadInput: no such split, no frames, or too small a size.
+        BadInput: the split does not exist, frames is below 1, or the size is too small.
     """
     scenes = jax.vmap(partial(scene, split))(indices)
     return jax.vmap(lambda scene, only: render(scene, frames=frames, size=size, only=only))(scenes, only)

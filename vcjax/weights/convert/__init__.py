@@ -1,1 +1,1 @@
-"""Conversion between the released PyTorch files and parameter trees: a bijection written down as data."""
+"""Conversion between the released PyTorch checkpoints and Flax parameter trees, by rules given as data."""

@@ -1,12 +1,12 @@
-"""Stable Diffusion's autoencoder: the names of its original checkpoint, and those of the diffusers layout."""
+"""Parameter name mappings of Stable Diffusion's autoencoder (VAE): original checkpoint and diffusers."""
 
 import dataclasses
 from collections.abc import Collection
 
 from vcjax.models.autoencoder import Autoencoder
-from vcjax.weights.convert.rules import Entry, Ignored, norm, under, weight_and_bias
+from vcjax.weights.convert.rules import Entry, Ignored, norm, weight_and_bias, with_prefixes
 
-PREFIX = "first_stage_model."  # of the autoencoder in a whole Stable Diffusion checkpoint
+PREFIX = "first_stage_model."  # of the autoencoder in a full Stable Diffusion checkpoint
 SCHEDULE = Ignored(
     r"betas|(sqrt_|log_)?(one_minus_|recip_|recipm1_)?alphas_cumprod(_prev)?|posterior_.*|logvar|scale_factor",
     "the noise schedule",
@@ -16,21 +16,26 @@ IGNORED = (
         r"(model|model_ema|cond_stage_model)\..*", "the image UNet and the text tower of Stable Diffusion"
     ),
     SCHEDULE,
-    Ignored(r"first_stage_model\.loss\..*|loss\..*", "the autoencoder's discriminator, from its training"),
+    Ignored(
+        r"first_stage_model\.loss\..*|loss\..*", "the discriminator that the autoencoder was trained with"
+    ),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """What a layout calls the parts of a half of the autoencoder; braces are filled with level and index."""
+    """Module names of the encoder or decoder in one checkpoint layout.
 
-    head_norm: str
-    down: str  # a residual block on the way down
-    up: str  # and on the way up
-    reversed_up: bool  # whether the decoder's level 0 is its coarsest
+    The braces in a name are placeholders for level and block index.
+    """
+
+    norm_out: str
+    down: str  # residual block of the encoder
+    up: str  # residual block of the decoder
+    reversed_up: bool  # whether level 0 of the decoder has the lowest resolution
     down_sample: str
     up_sample: str
-    middle: tuple[str, str]  # both residual blocks of the middle
+    middle: tuple[str, str]  # the two residual blocks of the middle block
     middle_norm: str
     middle_attention: tuple[str, ...]  # query, key, value, out
     middle_layout: str
@@ -38,7 +43,7 @@ class Names:
 
 
 ORIGINAL = Names(
-    head_norm="norm_out",
+    norm_out="norm_out",
     down="down.{}.block.{}",
     up="up.{}.block.{}",
     reversed_up=False,
@@ -52,7 +57,7 @@ ORIGINAL = Names(
 )
 _ATTENTION = "mid_block.attentions.0"
 DIFFUSERS = Names(
-    head_norm="conv_norm_out",
+    norm_out="conv_norm_out",
     down="down_blocks.{}.resnets.{}",
     up="up_blocks.{}.resnets.{}",
     reversed_up=True,
@@ -69,7 +74,8 @@ DIFFUSERS = Names(
     middle_layout="linear",
     shortcut="conv_shortcut",
 )
-# Files written before diffusers 0.18, Stable Diffusion 2.1's own among them, have other names for the attention.
+# Files written before diffusers 0.18, including the Stable Diffusion 2.1 release, name the attention layers
+# differently.
 DIFFUSERS_BEFORE_0_18 = dataclasses.replace(
     DIFFUSERS,
     middle_attention=tuple(f"{_ATTENTION}.{part}" for part in ("query", "key", "value", "proj_attn")),
@@ -77,18 +83,24 @@ DIFFUSERS_BEFORE_0_18 = dataclasses.replace(
 
 
 def autoencoder_entries(autoencoder: Autoencoder, names: Names, prefix: str = "") -> list[Entry]:
-    """Entries of an autoencoder of any size in one of the layouts, with a prefix before PyTorch's names."""
+    """Return the entries of an autoencoder of any size.
+
+    Args:
+        autoencoder: defines the sizes.
+        names: module names of the checkpoint layout.
+        prefix: prefix of the PyTorch names.
+    """
     entries = [
-        *under("encoder.", "encoder/", _encoder(autoencoder, names)),
-        *under("decoder.", "decoder/", _decoder(autoencoder, names)),
-        *weight_and_bias("quant_conv", "to_moments", "conv1x1"),
-        *weight_and_bias("post_quant_conv", "from_latent", "conv1x1"),
+        *with_prefixes("encoder.", "encoder/", _encoder(autoencoder, names)),
+        *with_prefixes("decoder.", "decoder/", _decoder(autoencoder, names)),
+        *weight_and_bias("quant_conv", "quant_conv", "conv1x1"),
+        *weight_and_bias("post_quant_conv", "post_quant_conv", "conv1x1"),
     ]
-    return under(prefix, "", entries)
+    return with_prefixes(prefix, "", entries)
 
 
 def entries_for(autoencoder: Autoencoder, names: Collection[str]) -> list[Entry]:
-    """Entries in the layout that a file's names speak of."""
+    """Return the entries for the checkpoint layout detected from the tensor names of a file."""
     if any(name.startswith(PREFIX) for name in names):
         return autoencoder_entries(autoencoder, ORIGINAL, PREFIX)
     if "encoder.mid.attn_1.q.weight" in names:
@@ -99,11 +111,11 @@ def entries_for(autoencoder: Autoencoder, names: Collection[str]) -> list[Entry]
 
 
 def _encoder(autoencoder: Autoencoder, names: Names) -> list[Entry]:
-    entries = _ends(names)
-    widths = [autoencoder.width * multiplier for multiplier in autoencoder.multipliers]
-    x = autoencoder.width
+    entries = _shared_layers(names)
+    widths = [autoencoder.base_channels * multiplier for multiplier in autoencoder.channel_multipliers]
+    x = autoencoder.base_channels
     for level, width in enumerate(widths):
-        for i in range(autoencoder.blocks):
+        for i in range(autoencoder.num_res_blocks):
             entries += _block(names.down.format(level, i), f"{level}_{i}", names, x != width)
             x = width
         if level < len(widths) - 1:
@@ -112,39 +124,39 @@ def _encoder(autoencoder: Autoencoder, names: Names) -> list[Entry]:
 
 
 def _decoder(autoencoder: Autoencoder, names: Names) -> list[Entry]:
-    entries = _ends(names)
-    widths = [autoencoder.width * multiplier for multiplier in autoencoder.multipliers]
+    entries = _shared_layers(names)
+    widths = [autoencoder.base_channels * multiplier for multiplier in autoencoder.channel_multipliers]
     x = widths[-1]
     for level in reversed(range(len(widths))):
-        theirs = len(widths) - 1 - level if names.reversed_up else level
-        for i in range(autoencoder.blocks + 1):
-            entries += _block(names.up.format(theirs, i), f"{level}_{i}", names, x != widths[level])
+        torch_level = len(widths) - 1 - level if names.reversed_up else level
+        for i in range(autoencoder.num_res_blocks + 1):
+            entries += _block(names.up.format(torch_level, i), f"{level}_{i}", names, x != widths[level])
             x = widths[level]
         if level > 0:
-            entries += weight_and_bias(names.up_sample.format(theirs), f"{level}_sample", "conv")
+            entries += weight_and_bias(names.up_sample.format(torch_level), f"{level}_sample", "conv")
     return entries
 
 
-def _ends(names: Names) -> list[Entry]:
-    """What both halves have: the first convolution, the middle, the last norm and convolution."""
+def _shared_layers(names: Names) -> list[Entry]:
+    """Return the entries of the layers common to encoder and decoder: the first, middle and last ones."""
     entries = [
-        *weight_and_bias("conv_in", "entry_conv", "conv"),
+        *weight_and_bias("conv_in", "conv_in", "conv"),
         *_block(names.middle[0], "middle/0", names, skip=False),
         *norm(names.middle_norm, "middle/norm"),
         *_block(names.middle[1], "middle/1", names, skip=False),
-        *norm(names.head_norm, "head_norm"),
-        *weight_and_bias("conv_out", "head_conv", "conv"),
+        *norm(names.norm_out, "norm_out"),
+        *weight_and_bias("conv_out", "conv_out", "conv"),
     ]
-    for torch, ours in zip(names.middle_attention, ("query", "key", "value", "out"), strict=True):
-        entries += weight_and_bias(torch, f"middle/{ours}", names.middle_layout)
+    for torch, flax in zip(names.middle_attention, ("query", "key", "value", "out"), strict=True):
+        entries += weight_and_bias(torch, f"middle/{flax}", names.middle_layout)
     return entries
 
 
-def _block(torch: str, ours: str, names: Names, skip: bool) -> list[Entry]:
+def _block(torch: str, flax: str, names: Names, skip: bool) -> list[Entry]:
     return [
-        *norm(f"{torch}.norm1", f"{ours}/norm_0"),
-        *weight_and_bias(f"{torch}.conv1", f"{ours}/conv_0", "conv"),
-        *norm(f"{torch}.norm2", f"{ours}/norm_1"),
-        *weight_and_bias(f"{torch}.conv2", f"{ours}/conv_1", "conv"),
-        *(weight_and_bias(f"{torch}.{names.shortcut}", f"{ours}/skip", "conv1x1") if skip else []),
+        *norm(f"{torch}.norm1", f"{flax}/norm_0"),
+        *weight_and_bias(f"{torch}.conv1", f"{flax}/conv_0", "conv"),
+        *norm(f"{torch}.norm2", f"{flax}/norm_1"),
+        *weight_and_bias(f"{torch}.conv2", f"{flax}/conv_1", "conv"),
+        *(weight_and_bias(f"{torch}.{names.shortcut}", f"{flax}/skip", "conv1x1") if skip else []),
     ]

@@ -1,15 +1,15 @@
-"""The sketch simplification network: the names of the released file."""
+"""Parameter name mapping of the sketch simplification network."""
 
-from vcjax.models.sketch_cleaner import DOUBLING, SketchCleaner
+from vcjax.models.sketch_cleaner import UPSAMPLING_LAYERS, SketchCleaner
 from vcjax.weights.convert.rules import Entry, weight_and_bias
 
 
 def entries(cleaner: SketchCleaner) -> list[Entry]:
-    """Entries of all layers; in the file every second one is an activation."""
+    """Return the entries of all layers; in the checkpoint, every second module is an activation."""
     return [
         entry
         for i in range(len(cleaner.channels) + 1)
         for entry in weight_and_bias(
-            f"layers.{2 * i}", f"layer_{i}", "transposed" if i in DOUBLING else "conv"
+            f"layers.{2 * i}", f"layer_{i}", "transposed" if i in UPSAMPLING_LAYERS else "conv"
         )
     ]

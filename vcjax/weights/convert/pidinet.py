@@ -1,54 +1,55 @@
-"""PiDiNet (table5): its names, and its pixel-difference convolutions folded into plain ones and unfolded again.
+"""Parameter name mapping of PiDiNet (table5), and folding of its pixel-difference convolutions.
 
-Each such convolution weighs differences of pixels within 3x3 (arXiv 2108.07009, section 3):
+A pixel-difference convolution applies its weights to differences of pixels (arXiv 2108.07009, section 3):
 
-- central: each pixel minus the middle one;
-- angular: each pixel minus its neighbour along the ring;
-- radial: pixels of the ring of 5x5 minus those of the ring of 3x3.
+- central: each pixel of the 3x3 window minus the centre pixel;
+- angular: each pixel on the border of the 3x3 window minus its neighbour on the border;
+- radial: pixels on the border of a 5x5 window minus those on the border of the 3x3 window inside it.
 
-Folding is linear but loses what differences cannot see: a central kernel's middle, an angular kernel's mean over the
-ring (and its middle), a radial kernel's first number. So the way back gives not the file's own numbers but the ones
-among all that fold to the same plain kernels whose lost part is zero: the original folds them to the same network, up
-to rounding of the last bit.
+Folding such a kernel into a plain kernel is linear but not injective. The following are lost: the centre weight of a central
+kernel, the mean over the border (and the centre weight) of an angular kernel, and the first weight of a
+radial kernel. `unfold` therefore does not restore the released weights: among all kernels that fold to the
+same plain kernel, it returns the one with the lost components zero. The original code folds it to the same
+network, up to rounding of the last bit.
 """
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from vcjax.models.pidinet import DILATIONS, KERNELS
-from vcjax.weights.convert.rules import Entry, under, weight_and_bias
+from vcjax.models.pidinet import DILATIONS, KERNEL_SIZES
+from vcjax.weights.convert.rules import Entry, weight_and_bias, with_prefixes
 
 PREFIX = "module."
-# Kinds of the convolutions, repeating along the network ("carv4" in the original's table of architectures).
+# Kinds of the convolutions, repeated along the network ("carv4" in the original's table of architectures).
 KINDS = ("central", "angular", "radial", "plain")
 
-MIDDLE = 4  # of 3x3, counted row by row
-RING = np.array([0, 1, 2, 5, 8, 7, 6, 3])  # the others, clockwise
-OUTER = np.array([0, 2, 4, 10, 14, 20, 22, 24])  # of 5x5, counted row by row: every second pixel of its ring
+CENTRE = 4  # centre pixel of 3x3, in row-major order
+RING = np.array([0, 1, 2, 5, 8, 7, 6, 3])  # border pixels of 3x3, clockwise
+OUTER = np.array([0, 2, 4, 10, 14, 20, 22, 24])  # of 5x5, in row-major order: every second border pixel
 INNER = np.array(
     [6, 7, 8, 11, 13, 16, 17, 18]
-)  # the ring of 3x3 within, each between one of those and the middle
+)  # of 5x5: border of the inner 3x3, each between one of `OUTER` and the centre
 
 Tensors = Mapping[str, np.ndarray]
 
 
 def entries() -> list[Entry]:
-    """Entries of the folded network, whatever its width."""
-    found = [
-        Entry("init_block.weight", ("entry/kernel",), "conv"),
+    """Return the entries of the folded network, of any width."""
+    mapping = [
+        Entry("init_block.weight", ("conv_in/kernel",), "conv"),
         *weight_and_bias("classifier", "fuse", "conv1x1"),
     ]
-    for stage, kernels in enumerate(KERNELS):
+    for stage, kernels in enumerate(KERNEL_SIZES):
         for i in range(len(kernels)):
-            torch, ours = f"block{stage + 1}_{i + 1}", f"{stage}_{i}"
-            found += [
-                Entry(f"{torch}.conv1.weight", (f"{ours}/depthwise/kernel",), "conv"),
-                Entry(f"{torch}.conv2.weight", (f"{ours}/pointwise/kernel",), "conv1x1"),
+            torch, flax = f"block{stage + 1}_{i + 1}", f"{stage}_{i}"
+            mapping += [
+                Entry(f"{torch}.conv1.weight", (f"{flax}/depthwise/kernel",), "conv"),
+                Entry(f"{torch}.conv2.weight", (f"{flax}/pointwise/kernel",), "conv1x1"),
             ]
             if stage > 0 and i == 0:
-                found += weight_and_bias(f"{torch}.shortcut", f"{ours}/skip", "conv1x1")
-        found += [
+                mapping += weight_and_bias(f"{torch}.shortcut", f"{flax}/skip", "conv1x1")
+        mapping += [
             *weight_and_bias(f"dilations.{stage}.conv1", f"{stage}_dilated/enter", "conv1x1"),
             *(
                 Entry(
@@ -60,39 +61,39 @@ def entries() -> list[Entry]:
             Entry(f"attentions.{stage}.conv2.weight", (f"{stage}_attention/weigh/kernel",), "conv"),
             *weight_and_bias(f"conv_reduces.{stage}.conv", f"{stage}_map", "conv1x1"),
         ]
-    return under(PREFIX, "", found)
+    return with_prefixes(PREFIX, "", mapping)
 
 
 def fold(tensors: Tensors) -> dict[str, np.ndarray]:
-    """The file's tensors with plain kernels in place of those of pixel differences; 3x3 become 5x5 where radial."""
-    return _each(tensors, FOLD)
+    """Replace pixel-difference kernels by the equivalent plain kernels; radial ones grow from 3x3 to 5x5."""
+    return _map_kernels(tensors, FOLD)
 
 
 def unfold(tensors: Tensors) -> dict[str, np.ndarray]:
-    """Tensors that `fold`, and the original's own program, make these of, up to rounding."""
-    return _each(tensors, UNFOLD)
+    """Return pixel-difference kernels that `fold` converts to the given plain kernels, up to rounding."""
+    return _map_kernels(tensors, UNFOLD)
 
 
-def _each(
-    tensors: Tensors, actions: Mapping[str, Callable[[np.ndarray], np.ndarray]]
+def _map_kernels(
+    tensors: Tensors, functions: Mapping[str, Callable[[np.ndarray], np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """The tensors, those of pixel differences put through their kind's action on `[O, I, pixels]`."""
-    found = dict(tensors)
+    """Apply a function on `[O, I, pixels]` to each pixel-difference kernel, by its kind."""
+    mapped = dict(tensors)
     for name, kind in _kinds().items():
-        # what is not a kernel is left to the check of shapes
-        if kind in actions and name in found and found[name].ndim == 4:
-            kernel = found[name]
-            flat = actions[kind](kernel.reshape(*kernel.shape[:2], -1))
+        # tensors of another rank are left for the shape check of `to_flax`
+        if kind in functions and name in mapped and mapped[name].ndim == 4:
+            kernel = mapped[name]
+            flat = functions[kind](kernel.reshape(*kernel.shape[:2], -1))
             side = round(flat.shape[-1] ** 0.5)
-            found[name] = flat.reshape(*kernel.shape[:2], side, side)
-    return found
+            mapped[name] = flat.reshape(*kernel.shape[:2], side, side)
+    return mapped
 
 
 def _kinds() -> dict[str, str]:
-    """The kind of each convolution, in the order in which they run."""
+    """Return the kind of each convolution by weight name, in execution order."""
     blocks = [
         f"block{stage + 1}_{i + 1}.conv1"
-        for stage, kernels in enumerate(KERNELS)
+        for stage, kernels in enumerate(KERNEL_SIZES)
         for i in range(len(kernels))
     ]
     return {f"{PREFIX}{name}.weight": KINDS[i % len(KINDS)] for i, name in enumerate(["init_block", *blocks])}
@@ -100,18 +101,18 @@ def _kinds() -> dict[str, str]:
 
 def _fold_central(kernel: np.ndarray) -> np.ndarray:
     folded = kernel.copy()
-    folded[..., MIDDLE] -= kernel.sum(-1)
+    folded[..., CENTRE] -= kernel.sum(-1)
     return folded
 
 
 def _unfold_central(kernel: np.ndarray) -> np.ndarray:
     unfolded = kernel.copy()
-    unfolded[..., MIDDLE] = 0
+    unfolded[..., CENTRE] = 0
     return unfolded
 
 
 def _fold_angular(kernel: np.ndarray) -> np.ndarray:
-    """The neighbour of a pixel is the one before it, clockwise."""
+    """Fold an angular kernel; the neighbour of a pixel is the previous one, clockwise."""
     folded = np.zeros_like(kernel)
     ring = kernel[..., RING]
     folded[..., RING] = ring - np.roll(ring, 1, -1)
@@ -126,7 +127,7 @@ def _unfold_angular(kernel: np.ndarray) -> np.ndarray:
 
 
 def _fold_radial(kernel: np.ndarray) -> np.ndarray:
-    """The first of the nine numbers has no pixels."""
+    """Fold a radial kernel; the first of its nine weights is unused."""
     folded = np.zeros((*kernel.shape[:2], 25), kernel.dtype)
     folded[..., OUTER], folded[..., INNER] = kernel[..., 1:], -kernel[..., 1:]
     return folded

@@ -1,4 +1,4 @@
-"""A model folder from the released PyTorch files, at the released sizes; and the way back."""
+"""Conversion of the released PyTorch checkpoints to a model folder and back."""
 
 import contextlib
 import dataclasses
@@ -12,12 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vcjax.conditions.catalogue import CATALOGUE, map_channels
 from vcjax.errors import BadInput
 from vcjax.files import replacing
 from vcjax.models.clip import ImageTower
 from vcjax.models.dpt import DPT
 from vcjax.models.pidinet import PiDiNet
 from vcjax.models.sketch_cleaner import SketchCleaner
+from vcjax.progress import ProgressCallback, no_progress
 from vcjax.weights.convert import autoencoder as autoencoder_rules
 from vcjax.weights.convert import cleaner as cleaner_rules
 from vcjax.weights.convert import dpt as dpt_rules
@@ -26,24 +28,25 @@ from vcjax.weights.convert import pidinet as pidinet_rules
 from vcjax.weights.convert import text as text_rules
 from vcjax.weights.convert import unet as unet_rules
 from vcjax.weights.convert import vision as vision_rules
-from vcjax.weights.convert.rules import Entry, Ignored, to_ours, to_torch
+from vcjax.weights.convert.rules import Entry, Ignored, to_flax, to_torch
 from vcjax.weights.folder import CONFIG, TOKENIZER, read_component, read_config, write_component, write_config
-from vcjax.weights.networks import Networks, networks_from_settings, settings_of
+from vcjax.weights.networks import Networks, networks_from_config, networks_to_config
 from vcjax.weights.torch_files import read_tensors, write_tensors
 from vcjax.weights.trees import Tree, flatten, unflatten
 
-CHANNELS = {"image": 3, "single_sketch": 1, "motion": 2, "depth": 1, "mask": 4, "sketch": 1}
+CHANNELS = map_channels(CATALOGUE)
 VECTORS = {"style": 1024}
 
-MAP = {"scale": 1.5}  # maps are 384x384 where the video is 256x256
+MAP = {"scale": 1.5}  # condition maps are 384x384 for 256x256 video
 CONDITIONS: dict[str, dict[str, Any]] = {
     "text": {},
-    "style": {"width": VECTORS["style"]},
+    "style": {"embed_dim": VECTORS["style"]},
     "image": MAP,
     "single_sketch": MAP,
     "motion": {"form": "centre", "bit_rate": 200_000, "gop": 12},
-    # White of a finished depth picture. The network's depths are divided by 20, and those of near things in everyday
-    # scenes come to about 2 then; an estimate, since the original takes no finished depth.
+    # Depth value of white in a depth map that the user provides. Predicted depths are divided by 20, after
+    # which near objects in everyday scenes have values of about 2. This is an estimate: the original accepts
+    # no depth maps.
     "depth": {**MAP, "white": 2.0},
     "mask": MAP,
     "sketch": MAP,
@@ -51,7 +54,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 
 RELEASED = Networks(vision=ImageTower(), depth=DPT(), sketch=PiDiNet(), cleaner=SketchCleaner())
 
-# The released files by kind, and what they are called. `clip` holds both towers of the CLIP model.
+# Names of the released files by kind. `clip` contains both towers of the CLIP model.
 FILES = {
     "unet": "non_ema_228000.pth",
     "autoencoder": "v2-1_512-ema-pruned.ckpt",
@@ -61,65 +64,66 @@ FILES = {
     "cleaner": "sketch_simplification_gan.pth",
 }
 NETWORKS = ("unet", "stc", "tokens", "autoencoder", "text", "vision", "depth", "sketch", "cleaner")
-CLIP_REST = "clip_rest"  # what CLIP's file has and no network here runs, kept for the way back
+CLIP_REST = "clip_rest"  # unused parameters of the CLIP checkpoint, kept for `convert_back`
 COMPONENTS = (*NETWORKS, CLIP_REST)
-# Names that say which layout the released file of a kind has, where there are several.
-BACK_NAMES = {"autoencoder": [autoencoder_rules.PREFIX]}
-NESTED = ("autoencoder", "sketch")  # the released files whose tensors lie under `state_dict`
+# Tensor names that identify the layout of a released file, for kinds with several layouts.
+RELEASED_NAMES = {"autoencoder": [autoencoder_rules.PREFIX]}
+NESTED = ("autoencoder", "sketch")  # kinds of released files that nest their tensors under `state_dict`
 
 
 @dataclasses.dataclass(frozen=True)
 class Bijection:
-    """Between one file's tensors and ours.
+    """Bijection between the tensors of one PyTorch file and the parameters of one or more components.
 
     Attributes:
-        entries: by component.
-        ignored: what else the file may hold.
-        before: what is done to the file's tensors first.
-        behind: and its inverse, as far as there is one, on the way back.
+        entries: conversion rules by component.
+        ignored: further tensors that the file may contain.
+        preprocess: applied to the PyTorch tensors before the conversion to Flax.
+        postprocess: applied to the PyTorch tensors after the conversion from Flax; inverse of `preprocess` as
+            far as one exists.
     """
 
     entries: Mapping[str, Sequence[Entry]]
     ignored: Sequence[Ignored] = ()
-    before: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] = dict
-    behind: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]] = dict
+    preprocess: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] = dict
+    postprocess: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]] = dict
 
-    def to_ours(
+    def to_flax(
         self, tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Tree], source: str
     ) -> dict[str, Tree]:
-        """Trees of the components; see `rules.to_ours`."""
+        """Convert PyTorch tensors to parameter trees by component; see `rules.to_flax`."""
         named = {f"{c}/{n}": leaf.shape for c in self.entries for n, leaf in flatten(shapes[c]).items()}
-        return unflatten(to_ours(self._all(), self.before(tensors), named, self.ignored, source))
+        return unflatten(to_flax(self._entries(), self.preprocess(tensors), named, self.ignored, source))
 
     def to_torch(self, trees: Mapping[str, Tree]) -> dict[str, np.ndarray]:
-        """PyTorch's tensors of the components' trees, to be written by `torch_files.write_tensors`.
+        """Convert parameter trees to PyTorch tensors, for `torch_files.write_tensors`.
 
-        The file then loads with `load_state_dict(torch.load(path, weights_only=True), strict=True)`.
+        PyTorch loads that file with `load_state_dict(torch.load(path, weights_only=True), strict=True)`.
         """
         flat = flatten({component: trees[component] for component in self.entries})
-        return self.behind(to_torch(self._all(), {name: np.asarray(x) for name, x in flat.items()}))
+        return self.postprocess(to_torch(self._entries(), {name: np.asarray(x) for name, x in flat.items()}))
 
-    def _all(self) -> list[Entry]:
+    def _entries(self) -> list[Entry]:
         return [
-            dataclasses.replace(e, ours=tuple(f"{component}/{name}" for name in e.ours))
+            dataclasses.replace(e, flax=tuple(f"{component}/{name}" for name in e.flax))
             for component, entries in self.entries.items()
             for e in entries
         ]
 
 
 def bijection(kind: str, names: Collection[str], networks: Networks = RELEASED) -> Bijection:
-    """Between a file whose tensors have these names, and ours.
+    """Return the bijection for a PyTorch file.
 
     Args:
-        kind: one of `FILES`.
-        names: of the file's tensors, which say in what layout they are.
-        networks: the sizes.
+        kind: kind of the file, a key of `FILES`.
+        names: names of the tensors in the file, from which its layout is detected.
+        networks: networks that define the sizes.
     """
     return BIJECTIONS[kind](networks, names)
 
 
 def _unet(networks: Networks, names: Collection[str]) -> Bijection:
-    """The UNet, the condition encoders and the style MLP."""
+    """Return the bijection of the UNet, the STC-encoders and the style MLP, which share a file."""
     entries = {
         "unet": unet_rules.unet_entries(networks.unet),
         "stc": [entry for name in CHANNELS for entry in unet_rules.stc_entries(name)],
@@ -134,7 +138,10 @@ def _autoencoder(networks: Networks, names: Collection[str]) -> Bijection:
 
 
 def _clip(networks: Networks, names: Collection[str]) -> Bijection:
-    """The towers that the file has (the text tower, if it has none, so that this is what is missed), and the rest."""
+    """Return the bijection of the towers that the file contains, and of its unused parameters.
+
+    For a file with neither tower the text tower is expected, so that the error message names its parameters.
+    """
     entries, ignored = {}, text_rules.IGNORED
     has_image_tower = any(name.startswith(("visual.", "vision_model.")) for name in names)
     if any(name.endswith("token_embedding.weight") for name in names) or not has_image_tower:
@@ -143,8 +150,8 @@ def _clip(networks: Networks, names: Collection[str]) -> Bijection:
         ignored = (*ignored, text_rules.NO_IMAGE_TOWER)
     elif has_image_tower:
         entries["vision"] = vision_rules.entries_for(networks.vision, names)
-    if rest := text_rules.rest_entries(networks.text, names):
-        entries[CLIP_REST] = rest
+    if unused := text_rules.rest_entries(networks.text, names):
+        entries[CLIP_REST] = unused
     return Bijection(entries, ignored)
 
 
@@ -154,7 +161,7 @@ def _depth(networks: Networks, names: Collection[str]) -> Bijection:
 
 def _sketch(networks: Networks, names: Collection[str]) -> Bijection:
     entries = {"sketch": pidinet_rules.entries()}
-    return Bijection(entries, before=pidinet_rules.fold, behind=pidinet_rules.unfold)
+    return Bijection(entries, preprocess=pidinet_rules.fold, postprocess=pidinet_rules.unfold)
 
 
 def _cleaner(networks: Networks, names: Collection[str]) -> Bijection:
@@ -178,46 +185,52 @@ def convert(
     tokenizer: str | None = None,
     dtype: str = "float32",
     networks: Networks = RELEASED,
+    progress: ProgressCallback = no_progress,
     **files: Path | None,
 ) -> dict[str, Any]:
-    """Make a model folder from released files, or complete one: what is not given stays as it is.
+    """Convert released checkpoints to a model folder, or add them to one; components not given are kept.
 
     ```python
     convert(folder, unet=Path("non_ema_228000.pth"), clip=Path("open_clip_pytorch_model.bin"))
     ```
 
-    All files are checked before anything is written, and `config.json` comes last.
+    All files are checked before anything is written, and `config.json` is written last.
 
     Args:
-        folder: of the model.
-        image_unet: Stable Diffusion's checkpoint or its UNet from diffusers: the UNet then begins as that of images, and
-            condition encoders and style MLP as before training.
+        folder: model folder to write to.
+        image_unet: Stable Diffusion checkpoint, or its UNet from diffusers. The UNet is initialised from it;
+            STC-encoders and style MLP get their initial values before training.
         tokenizer: content of `tokenizer.json`.
-        dtype: float32 or bfloat16, to store floating-point tensors in.
-        networks: the sizes; the released ones but in tests.
-        **files: the released files by kind (see `FILES`), or the same networks from diffusers or transformers.
+        dtype: type that floating-point tensors are stored in, "float32" or "bfloat16".
+        networks: networks that define the sizes; other than released sizes are for tests.
+        progress: called for each file that is read and each component that is written.
+        **files: released files by kind (see `FILES`), or the same networks from diffusers or transformers.
 
     Returns:
         The configuration that was written.
 
     Raises:
-        BadInput: a file is damaged, unsafe or of another network, or the folder holds another model.
+        BadInput: a file is damaged, unsafe or of another network, or the folder contains another model.
     """
     if dtype not in ("float32", "bfloat16"):
         raise BadInput(f"weights are stored as float32 or bfloat16, not {dtype}")
     if image_unet is not None and files.get("unet") is not None:
-        raise BadInput("a UNet and an image UNet to start it from exclude one another: give one of them")
+        raise BadInput(
+            "unet and image_unet exclude each other: give the UNet, or the image UNet to initialise it from"
+        )
     config = _configuration(networks)
     if (folder / CONFIG).exists():
         existing = read_config(folder)
-        if networks_from_settings(existing["networks"]) != networks:
+        if networks_from_config(existing["networks"]) != networks:
             raise BadInput(f"{folder} holds a model of other sizes; give another folder")
         config["files"] = dict(existing["files"])
-    trees = _trees(files, networks)
+    trees = _trees(files, networks, progress)
     if image_unet is not None:
-        trees |= _from_images(image_unet, networks)
+        progress(f"reading {image_unet.name}", 0, 1)
+        trees |= _init_from_image_unet(image_unet, networks)
     with _staging(folder) as staging:
-        for component, tree in trees.items():
+        for index, (component, tree) in enumerate(trees.items()):
+            progress(f"writing {component}", index, len(trees))
             config["files"][component] = write_component(staging, component, tree, dtype)
         if tokenizer is not None:
             with replacing(staging / TOKENIZER) as unfinished:
@@ -226,68 +239,76 @@ def convert(
     return config
 
 
-def convert_back(folder: Path, out: Path) -> list[Path]:
-    """The released files of a model folder, as PyTorch reads them: the originals load them strictly.
+def convert_back(folder: Path, out: Path, *, progress: ProgressCallback = no_progress) -> list[Path]:
+    """Convert a model folder back to the released PyTorch checkpoints.
 
-    Names and keys are the released files'; what the folder lacks is left out. PiDiNet's kernels are not the file's own
-    numbers; see `vcjax.weights.convert.pidinet`.
+    The original code loads them with strict=True. File names and tensor names are those of the release; files
+    whose components the folder lacks are skipped. The weights of PiDiNet differ from the released ones but
+    are equivalent, see `vcjax.weights.convert.pidinet`.
 
     Args:
-        folder: of the model.
+        folder: model folder to read.
         out: folder to write to.
+        progress: called for each file.
 
     Returns:
-        The files that were written.
+        Paths of the files that were written.
 
     Raises:
-        BadInput: no model folder, a damaged one, or one with nothing of the released files.
+        BadInput: not a model folder, a damaged one, or one without any of the released networks.
     """
     config = read_config(folder)
-    networks = networks_from_settings(config["networks"])
+    networks = networks_from_config(config["networks"])
 
     def tree(component: str) -> Tree:
         return read_component(folder, config, component, place=np.asarray)
 
     written = []
-    for kind, name in FILES.items():
-        names = _clip_names(networks, config["files"], tree) if kind == "clip" else BACK_NAMES.get(kind, [])
-        between = bijection(kind, names, networks)
-        if all(component in config["files"] for component in between.entries):
+    for index, (kind, name) in enumerate(FILES.items()):
+        names = (
+            _clip_names(networks, config["files"], tree) if kind == "clip" else RELEASED_NAMES.get(kind, [])
+        )
+        rules = bijection(kind, names, networks)
+        if all(component in config["files"] for component in rules.entries):
+            progress(f"writing {name}", index, len(FILES))
             written.append(out / name)
-            tensors = between.to_torch({c: tree(c) for c in between.entries})
+            tensors = rules.to_torch({c: tree(c) for c in rules.entries})
             write_tensors(written[-1], tensors, nested=kind in NESTED)
     if not written:
-        raise BadInput(f"{folder} holds none of the networks of the released files")
+        raise BadInput(f"{folder} contains none of the released networks")
     return written
 
 
-def _clip_names(networks: Networks, there: Collection[str], tree: Callable[[str], Tree]) -> list[str]:
-    """Names in OpenCLIP's file by which it is known what it holds."""
+def _clip_names(networks: Networks, present: Collection[str], tree: Callable[[str], Tree]) -> list[str]:
+    """Return tensor names of OpenCLIP's checkpoint that identify the components to write."""
     towers = {"text": "token_embedding.weight", "vision": "visual.proj"}
-    rest = flatten(tree(CLIP_REST)) if CLIP_REST in there else {}
+    unused = flatten(tree(CLIP_REST)) if CLIP_REST in present else {}
     return [
-        *(name for component, name in towers.items() if component in there),
-        *(e.torch for e in text_rules.open_clip_rest(networks.text) if rest.keys() >= set(e.ours)),
+        *(name for component, name in towers.items() if component in present),
+        *(e.torch for e in text_rules.open_clip_rest(networks.text) if unused.keys() >= set(e.flax)),
     ]
 
 
-def _trees(paths: Mapping[str, Path | None], networks: Networks) -> dict[str, Tree]:
-    """All components that the given files hold, as views of the files."""
+def _trees(
+    paths: Mapping[str, Path | None], networks: Networks, progress: ProgressCallback
+) -> dict[str, Tree]:
+    """Convert all components in the given files; the parameters are views of the files."""
     trees: dict[str, Tree] = {}
-    for kind, path in paths.items():
-        if path is not None:
-            tensors = read_tensors(path)
-            between = bijection(kind, tensors, networks)
-            trees |= between.to_ours(tensors, shapes_of(networks, between.entries), str(path))
+    present = {kind: path for kind, path in paths.items() if path is not None}
+    for index, (kind, path) in enumerate(present.items()):
+        progress(f"reading {path.name}", index, len(present))
+        tensors = read_tensors(path)
+        rules = bijection(kind, tensors, networks)
+        trees |= rules.to_flax(tensors, shapes_of(networks, rules.entries), str(path))
     return trees
 
 
 def shapes_of(networks: Networks, components: Collection[str]) -> dict[str, Tree]:
-    """Parameter shapes of components that released files hold."""
+    """Return the parameter shapes of components of the released files."""
     shapes = networks.shapes(CHANNELS, VECTORS, [name for name in components if name != CLIP_REST])
     if CLIP_REST in components:
         text = networks.text
-        features = text.width if networks.vision is None else networks.vision.features
+        features = text.width if networks.vision is None else networks.vision.embed_dim
         layer = networks.shapes(CHANNELS, VECTORS, ["text"])["text"]["layer_0"]
         shapes[CLIP_REST] = {
             f"layer_{text.layers}": layer,
@@ -297,17 +318,19 @@ def shapes_of(networks: Networks, components: Collection[str]) -> dict[str, Tree
     return shapes
 
 
-def _from_images(path: Path, networks: Networks) -> dict[str, Tree]:
-    """The UNet that begins as an image UNet, and what goes with it, as before training."""
-    key = jax.random.key(0, impl="unsafe_rbg")  # the one that compiles fast
+def _init_from_image_unet(path: Path, networks: Networks) -> dict[str, Tree]:
+    """Initialise the UNet from an image UNet, and the STC-encoders and the style MLP randomly."""
+    key = jax.random.key(0, impl="unsafe_rbg")  # compiles fastest
     trees = {name: networks.init(key, name, CHANNELS, VECTORS) for name in ("unet", "stc", "tokens")}
-    trees["unet"] = image_unet_rules.started(networks.unet, trees["unet"], read_tensors(path), str(path))
+    trees["unet"] = image_unet_rules.init_from_image_unet(
+        networks.unet, trees["unet"], read_tensors(path), str(path)
+    )
     return trees
 
 
 @contextlib.contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` to write to, whose files move into it if all goes well and vanish if anything fails."""
+    """Yield a temporary folder whose files are moved into `folder` on success and deleted on failure."""
     staging = folder.absolute().with_name(f".{uuid.uuid4().hex}")
     try:
         yield staging
@@ -316,16 +339,14 @@ def _staging(folder: Path) -> Iterator[Path]:
             path.replace(folder / path.name)
     except OSError as error:
         reason = error.strerror or error
-        raise BadInput(
-            f"{folder} cannot be written ({reason}); give a folder that you may write to"
-        ) from error
+        raise BadInput(f"{folder} cannot be written ({reason}); give a writable folder") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def _configuration(networks: Networks) -> dict[str, Any]:
-    """What config.json says of the released model, before its files."""
-    settings = settings_of(networks)
+    """Return config.json of the released model, with an empty list of files."""
+    settings = networks_to_config(networks)
     return {
         "name": "videocomposer",
         "networks": {

@@ -1,4 +1,7 @@
-"""The rules of conversion: which PyTorch tensor is which of ours, and how its axes lie. An exact bijection as data."""
+"""Conversion rules between PyTorch tensors and Flax parameters: names and permutation of axes.
+
+The rules are data and define an exact bijection, so one list of entries serves both directions.
+"""
 
 import dataclasses
 import re
@@ -10,7 +13,8 @@ from vcjax.errors import BadInput
 
 Flat = Mapping[str, np.ndarray]
 
-# The axes of our tensor, as axes of PyTorch's once its axes of length one are dropped. PyTorch puts outputs first.
+# Permutation from PyTorch's axes, after removal of its axes of length one, to Flax's. PyTorch puts output
+# channels first.
 AXES = {
     "same": None,
     "linear": (1, 0),  # (O, I) <-> (I, O)
@@ -23,109 +27,109 @@ AXES = {
     "rows": (0, 1),  # (1, N, D) <-> (N, D)
     "vector": (0,),  # (1, 1, D) <-> (D,)
 }
-# Axes of length one that ours does not have: those behind, and those before the others.
-ONES = {"conv1": 1, "conv1x1": 2, "temporal": 1, "transposed1x1": 2}
+# Numbers of axes of length one that only PyTorch's tensors have: at the end, and at the beginning.
+TRAILING_ONES = {"conv1": 1, "conv1x1": 2, "temporal": 1, "transposed1x1": 2}
 LEADING_ONES = {"rows": 1, "vector": 2}
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One PyTorch tensor and what it is here.
+    """Correspondence between one PyTorch tensor and one or more Flax parameters.
 
     Attributes:
-        torch: its name in the PyTorch file.
-        ours: flat names of ours; several where PyTorch fuses equal parts along the output axis.
-        layout: how the axes lie; a key of `AXES`.
+        torch: name of the tensor in the PyTorch file.
+        flax: flat names of the Flax parameters; several if PyTorch fuses equal parts along the output axis.
+        layout: key of `AXES` that says how the axes are permuted.
     """
 
     torch: str
-    ours: tuple[str, ...]
+    flax: tuple[str, ...]
     layout: str = "same"
 
 
 @dataclasses.dataclass(frozen=True)
 class Ignored:
-    """Tensors that released files are known to carry and that have no place here.
+    """Tensors of released files that have no counterpart in Flax and are skipped.
 
     Attributes:
-        pattern: regular expression for the whole name.
-        reason: why they are left out.
+        pattern: regular expression that must match the full name.
+        reason: what the tensors are, that is, why they are skipped.
     """
 
     pattern: str
     reason: str
 
 
-def weight_and_bias(torch: str, ours: str, layout: str) -> list[Entry]:
-    """Entries of a linear layer or a convolution."""
+def weight_and_bias(torch: str, flax: str, layout: str) -> list[Entry]:
+    """Return the entries of a linear layer or a convolution."""
     return [
-        Entry(f"{torch}.weight", (f"{ours}/kernel",), layout),
-        Entry(f"{torch}.bias", (f"{ours}/bias",)),
+        Entry(f"{torch}.weight", (f"{flax}/kernel",), layout),
+        Entry(f"{torch}.bias", (f"{flax}/bias",)),
     ]
 
 
-def norm(torch: str, ours: str) -> list[Entry]:
-    """Entries of a norm."""
-    return [Entry(f"{torch}.weight", (f"{ours}/scale",)), Entry(f"{torch}.bias", (f"{ours}/bias",))]
+def norm(torch: str, flax: str) -> list[Entry]:
+    """Return the entries of a normalisation layer."""
+    return [Entry(f"{torch}.weight", (f"{flax}/scale",)), Entry(f"{torch}.bias", (f"{flax}/bias",))]
 
 
-def under(torch: str, ours: str, entries: Iterable[Entry]) -> list[Entry]:
-    """The same entries with a prefix before the names of either side."""
-    return [Entry(torch + e.torch, tuple(ours + name for name in e.ours), e.layout) for e in entries]
+def with_prefixes(torch: str, flax: str, entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries with prefixes added to their PyTorch and Flax names."""
+    return [Entry(torch + e.torch, tuple(flax + name for name in e.flax), e.layout) for e in entries]
 
 
-def to_ours(
+def to_flax(
     entries: Sequence[Entry],
     tensors: Flat,
     shapes: Mapping[str, tuple[int, ...]],
     ignored: Sequence[Ignored] = (),
     source: str = "the file",
 ) -> dict[str, np.ndarray]:
-    """PyTorch's tensors as ours, by flat name: views of them, nothing is copied.
+    """Convert PyTorch tensors to Flax parameters by flat name; the results are views, nothing is copied.
 
     Args:
-        entries: the bijection.
-        tensors: PyTorch's tensors by name.
-        shapes: shapes of all of ours, by flat name.
-        ignored: what `tensors` may hold beyond the entries.
-        source: how to call where the tensors come from.
+        entries: the conversion rules.
+        tensors: PyTorch tensors by name.
+        shapes: shapes of all Flax parameters, by flat name.
+        ignored: further tensors that `tensors` may contain.
+        source: where the tensors come from, for error messages.
 
     Raises:
-        BadInput: a tensor is missing, unknown or misshapen; the sentence names it.
+        BadInput: a tensor is missing, unknown or of the wrong shape; the message names it.
     """
     _check_names(entries, tensors, ignored, source)
     flat = {}
     for entry in entries:
-        tensor, wanted = tensors[entry.torch], torch_shape(entry, shapes)
-        if tensor.shape != wanted:
-            raise BadInput(f"{source}: {entry.torch} is {list(tensor.shape)} and must be {list(wanted)}")
-        parts = [tensor] if len(entry.ours) == 1 else np.split(tensor, len(entry.ours))
-        for name, part in zip(entry.ours, parts, strict=True):
+        tensor, expected = tensors[entry.torch], torch_shape(entry, shapes)
+        if tensor.shape != expected:
+            raise BadInput(f"{source}: {entry.torch} is {list(tensor.shape)} and must be {list(expected)}")
+        parts = [tensor] if len(entry.flax) == 1 else np.split(tensor, len(entry.flax))
+        for name, part in zip(entry.flax, parts, strict=True):
             flat[name] = _from_torch(part, entry.layout)
     return flat
 
 
 def to_torch(entries: Sequence[Entry], flat: Flat) -> dict[str, np.ndarray]:
-    """The exact inverse of `to_ours`: our tensors under PyTorch's names and in its layout."""
+    """Convert Flax parameters to PyTorch tensors by name: the exact inverse of `to_flax`."""
     tensors = {}
     for entry in entries:
-        parts = [_to_torch(flat[name], entry.layout) for name in entry.ours]
+        parts = [_to_torch(flat[name], entry.layout) for name in entry.flax]
         tensors[entry.torch] = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return tensors
 
 
 def torch_shape(entry: Entry, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of an entry's PyTorch tensor, from the shapes of ours."""
-    part = _to_torch(np.broadcast_to(np.zeros((), np.int8), shapes[entry.ours[0]]), entry.layout).shape
-    return part if len(entry.ours) == 1 else (part[0] * len(entry.ours), *part[1:])
+    """Return the shape of an entry's PyTorch tensor, given the shapes of the Flax parameters."""
+    part = _to_torch(np.broadcast_to(np.zeros((), np.int8), shapes[entry.flax[0]]), entry.layout).shape
+    return part if len(entry.flax) == 1 else (part[0] * len(entry.flax), *part[1:])
 
 
 def _check_names(entries: Sequence[Entry], tensors: Flat, ignored: Sequence[Ignored], source: str) -> None:
-    wanted = {entry.torch for entry in entries}
+    expected = {entry.torch for entry in entries}
     missing = [entry.torch for entry in entries if entry.torch not in tensors]
     patterns = [re.compile(i.pattern) for i in ignored]
     unknown = [
-        name for name in tensors if name not in wanted and not any(p.fullmatch(name) for p in patterns)
+        name for name in tensors if name not in expected and not any(p.fullmatch(name) for p in patterns)
     ]
     for names, what in ((missing, "missing"), (unknown, "unknown")):
         if names:
@@ -139,8 +143,8 @@ def _from_torch(tensor: np.ndarray, layout: str) -> np.ndarray:
     axes = AXES[layout]
     if axes is None:
         return tensor
-    kept = tensor.shape[LEADING_ONES.get(layout, 0) : tensor.ndim - ONES.get(layout, 0)]
-    return tensor.reshape(kept).transpose(axes)
+    shape = tensor.shape[LEADING_ONES.get(layout, 0) : tensor.ndim - TRAILING_ONES.get(layout, 0)]
+    return tensor.reshape(shape).transpose(axes)
 
 
 def _to_torch(tensor: np.ndarray, layout: str) -> np.ndarray:
@@ -148,5 +152,5 @@ def _to_torch(tensor: np.ndarray, layout: str) -> np.ndarray:
     if axes is None:
         return tensor
     tensor = tensor.transpose(np.argsort(axes))
-    before, behind = LEADING_ONES.get(layout, 0), ONES.get(layout, 0)
-    return tensor.reshape(*[1] * before, *tensor.shape, *[1] * behind)
+    leading, trailing = LEADING_ONES.get(layout, 0), TRAILING_ONES.get(layout, 0)
+    return tensor.reshape(*[1] * leading, *tensor.shape, *[1] * trailing)

@@ -1,22 +1,18 @@
-"""The released UNet file: the UNet, the STC-encoders and the style MLP, under the names of its PyTorch modules.
+"""Parameter name mappings of the released UNet checkpoint: the UNet, the STC-encoders and the style MLP.
 
-In those names the word temporal is spelled `temopral`.
+The checkpoint spells "temporal" as `temopral`.
 """
 
 from vcjax.models.unet import UNet
-from vcjax.weights.convert.rules import Entry, Ignored, norm, under, weight_and_bias
+from vcjax.weights.convert.rules import Entry, Ignored, norm, weight_and_bias, with_prefixes
 
-# What the released file may hold beyond these networks: its training program loads it with strict=False.
+# Further tensors that the released file may contain: the original training code loads it with strict=False.
 IGNORED = (
-    Ignored(
-        r"(canny|histogram)_embedding(_after)?\..*", "encoders of conditions that the paper does not use"
-    ),
-    Ignored(
-        r"fps_embedding\..*", "an embedding of the frame rate that the released configuration switches off"
-    ),
+    Ignored(r"(canny|histogram)_embedding(_after)?\..*", "encoders of conditions that are not in the paper"),
+    Ignored(r"fps_embedding\..*", "a frame rate embedding that the released configuration disables"),
 )
 
-# Names in the file of each map condition's encoder: its convolutions, and its layer along the frames.
+# Module names of each map condition's STC-encoder: its convolutions and its temporal transformer.
 ENCODERS = {
     "image": ("local_image_embedding", "local_image_embedding_after"),
     "single_sketch": ("single_sketch_embedding", "single_sketch_embedding_after"),
@@ -28,23 +24,23 @@ ENCODERS = {
 
 
 def unet_entries(unet: UNet) -> list[Entry]:
-    """Entries of a UNet of any size, walked in the order in which it runs."""
+    """Return the entries of a UNet of any size."""
     entries = [
         *weight_and_bias("time_embed.0", "time_0", "linear"),
         *weight_and_bias("time_embed.2", "time_1", "linear"),
-        *weight_and_bias("input_blocks.0.0", "entry_conv", "conv"),
-        *under("input_blocks.0.1.", "entry_temporal/", transformer_entries("conv1")),
+        *weight_and_bias("input_blocks.0.0", "conv_in", "conv"),
+        *with_prefixes("input_blocks.0.1.", "temporal_in/", transformer_entries("conv1")),
         *_middle(),
-        *norm("out.0", "head_norm"),
-        *weight_and_bias("out.2", "head_conv", "conv"),
+        *norm("out.0", "norm_out"),
+        *weight_and_bias("out.2", "conv_out", "conv"),
     ]
-    levels = range(len(unet.multipliers))
-    widths = [unet.width * multiplier for multiplier in unet.multipliers]
+    levels = range(len(unet.channel_multipliers))
+    widths = [unet.base_channels * multiplier for multiplier in unet.channel_multipliers]
 
-    x, index = unet.width, 1
+    x, index = unet.base_channels, 1
     skips = [x]
     for level in levels:
-        for i in range(unet.blocks):
+        for i in range(unet.num_res_blocks):
             skip = x != widths[level]
             entries += _block(
                 f"input_blocks.{index}", f"down_{level}_{i}", skip, level in unet.attention_levels
@@ -59,7 +55,7 @@ def unet_entries(unet: UNet) -> list[Entry]:
     index = 0
     for level in reversed(levels):
         attends = level in unet.attention_levels
-        for i in range(unet.blocks + 1):
+        for i in range(unet.num_res_blocks + 1):
             skip = x + skips.pop() != widths[level]
             entries += _block(f"output_blocks.{index}", f"up_{level}_{i}", skip, attends)
             x, index = widths[level], index + 1
@@ -70,7 +66,11 @@ def unet_entries(unet: UNet) -> list[Entry]:
 
 
 def stc_entries(name: str) -> list[Entry]:
-    """Entries of one map condition's encoder, named as the condition is here."""
+    """Return the entries of one map condition's STC-encoder.
+
+    Args:
+        name: name of the condition, a key of `ENCODERS`.
+    """
     convolutions, after = ENCODERS[name]
     layers = f"{after}.layers.0"
     qkv = tuple(f"{name}/attention/{part}/kernel" for part in ("query", "key", "value"))
@@ -87,7 +87,7 @@ def stc_entries(name: str) -> list[Entry]:
 
 
 def tokens_entries() -> list[Entry]:
-    """Entries of the style MLP."""
+    """Return the entries of the style MLP."""
     return [
         *weight_and_bias("pre_image_condition.0", "style_0", "linear"),
         *weight_and_bias("pre_image_condition.2", "style_1", "linear"),
@@ -96,24 +96,24 @@ def tokens_entries() -> list[Entry]:
 
 def _middle() -> list[Entry]:
     return [
-        *under("middle_block.0.", "middle_0_residual/", _residual(skip=False)),
-        *under("middle_block.1.", "middle_spatial/", transformer_entries("linear")),
-        *under("middle_block.2.", "middle_temporal/", transformer_entries("conv1")),
-        *under("middle_block.3.", "middle_1_residual/", _residual(skip=False)),
+        *with_prefixes("middle_block.0.", "middle_0_residual/", _residual(skip=False)),
+        *with_prefixes("middle_block.1.", "middle_spatial/", transformer_entries("linear")),
+        *with_prefixes("middle_block.2.", "middle_temporal/", transformer_entries("conv1")),
+        *with_prefixes("middle_block.3.", "middle_1_residual/", _residual(skip=False)),
     ]
 
 
-def _block(torch: str, ours: str, skip: bool, attends: bool) -> list[Entry]:
-    """A residual block, and the two transformers where its level has them."""
-    entries = under(f"{torch}.0.", f"{ours}_residual/", _residual(skip))
+def _block(torch: str, flax: str, skip: bool, attends: bool) -> list[Entry]:
+    """Return the entries of a residual block, and of the two transformers at levels with attention."""
+    entries = with_prefixes(f"{torch}.0.", f"{flax}_residual/", _residual(skip))
     if attends:
-        entries += under(f"{torch}.1.", f"{ours}_spatial/", transformer_entries("linear"))
-        entries += under(f"{torch}.2.", f"{ours}_temporal/", transformer_entries("conv1"))
+        entries += with_prefixes(f"{torch}.1.", f"{flax}_spatial/", transformer_entries("linear"))
+        entries += with_prefixes(f"{torch}.2.", f"{flax}_temporal/", transformer_entries("conv1"))
     return entries
 
 
 def residual_entries(skip: bool) -> list[Entry]:
-    """A residual block without what lies along the frames, as the image UNet has it too."""
+    """Return the entries of a residual block without its temporal convolutions, as in the image UNet."""
     return [
         *norm("in_layers.0", "norm_0"),
         *weight_and_bias("in_layers.2", "conv_0", "conv"),
@@ -127,7 +127,7 @@ def residual_entries(skip: bool) -> list[Entry]:
 def _residual(skip: bool) -> list[Entry]:
     entries = residual_entries(skip)
     for i in range(4):
-        convolution = 2 if i == 0 else 3  # all but the first have dropout before the convolution
+        convolution = 2 if i == 0 else 3  # index of the convolution: dropout precedes it in all but the first
         entries += norm(f"temopral_conv.conv{i + 1}.0", f"temporal/norm_{i}")
         entries += weight_and_bias(
             f"temopral_conv.conv{i + 1}.{convolution}", f"temporal/conv_{i}", "temporal"
@@ -136,19 +136,23 @@ def _residual(skip: bool) -> list[Entry]:
 
 
 def transformer_entries(projection: str) -> list[Entry]:
-    """A spatial transformer, whose projections are linear, or a temporal one, where they are 1x1 convolutions."""
+    """Return the entries of a spatial or temporal transformer.
+
+    Args:
+        projection: layout of its input and output projections: "linear" (spatial) or "conv1" (temporal).
+    """
     block = "transformer_blocks.0"
     entries = [
         *norm("norm", "norm"),
         *weight_and_bias("proj_in", "in", projection),
         *weight_and_bias("proj_out", "out", projection),
-        *weight_and_bias(f"{block}.ff.net.0.proj", "layer/gated", "linear"),
+        *weight_and_bias(f"{block}.ff.net.0.proj", "layer/geglu/proj", "linear"),
         *weight_and_bias(f"{block}.ff.net.2", "layer/out", "linear"),
     ]
     for attention, name in (("attn1", "self"), ("attn2", "cross")):
         for letter, part in (("q", "query"), ("k", "key"), ("v", "value")):
-            ours = (f"layer/{name}/{part}/kernel",)
-            entries.append(Entry(f"{block}.{attention}.to_{letter}.weight", ours, "linear"))
+            flax = (f"layer/{name}/{part}/kernel",)
+            entries.append(Entry(f"{block}.{attention}.to_{letter}.weight", flax, "linear"))
         entries += weight_and_bias(f"{block}.{attention}.to_out.0", f"layer/{name}/out", "linear")
     for i in range(3):
         entries += norm(f"{block}.norm{i + 1}", f"layer/norm_{i}")

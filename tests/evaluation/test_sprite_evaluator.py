@@ -1,0 +1,142 @@
+"""The sprite evaluator: videos are generated once, runs can be resumed, scores have their anchors."""
+
+import dataclasses
+import json
+from functools import cached_property
+
+import jax
+import numpy as np
+import pytest
+
+import vcjax
+from vcjax.composer.composer import Composer
+from vcjax.errors import BadInput
+from vcjax.evaluation.cases import CASES, select_cases
+from vcjax.evaluation.condition_sources import ORIGINAL, REDIRECTED, conditions_from_clip, render_clips
+from vcjax.evaluation.evaluator import EvalProtocol
+from vcjax.evaluation.metrics import METRICS
+from vcjax.evaluation.report import PAGE, SCORES, TABLE, report
+from vcjax.evaluation.sprite_evaluator import SpriteEvaluator
+from vcjax.video.clip import Clip
+
+PROTOCOL = EvalProtocol(model={"name": "perfect"}, clips=2, steps=3, guidance=2.0)
+
+
+class Perfect(Composer):
+    """Returns the redirected clip if motion is given, else the original clip; grey without conditions."""
+
+    @cached_property
+    def calls(self):
+        return []
+
+    @cached_property
+    def _clips(self):
+        indices = np.arange(PROTOCOL.clips, dtype=np.int32)
+        return {v: render_clips(v, indices, self.shape).frames for v in (ORIGINAL, REDIRECTED)}
+
+    def __call__(self, *, steps, guidance, negative, seed, **conditions):
+        self.calls.append((seed, steps, guidance, tuple(negative), tuple(conditions)))
+        if not conditions:
+            return Clip(np.full_like(self._clips[ORIGINAL][0], 128), 8.0)
+        return Clip(self._clips[REDIRECTED if "motion" in conditions else ORIGINAL][seed], 8.0)
+
+
+@pytest.fixture(scope="module")
+def composer():
+    tiny = vcjax.load("tiny")
+    return Perfect(**{field.name: getattr(tiny, field.name) for field in dataclasses.fields(Composer)})
+
+
+def test_videos_are_generated_once_and_scored_with_baseline_and_reference(composer, tmp_path):
+    cases = [CASES[name] for name in ("unconditional", "image", "motion", "image + motion")]
+    evaluator = SpriteEvaluator(composer, PROTOCOL, tmp_path)
+    for case in cases:
+        evaluator.generate(case)
+    assert composer.calls[:3] == [(0, 3, 2.0, (), ()), (1, 3, 2.0, (), ()), (0, 3, 2.0, (), ("image",))]
+    (tmp_path / "videos" / "image" / "0001.npy").unlink()
+    resumed = SpriteEvaluator(composer, PROTOCOL, tmp_path)
+    count = len(composer.calls)
+    for case in cases:
+        resumed.generate(case)
+    assert composer.calls[count:] == [(1, 3, 2.0, (), ("image",))]
+
+    scores = report(resumed, cases, 1, tmp_path)
+    first = scores["image + motion"]["PSNR of the first frame, dB"]
+    assert first["value"] == 60  # equal frames
+    assert first["low"] <= first["value"] <= first["high"]
+    assert first["baseline"] < 20 < first["reference"] < 40  # grey, and decoded from its latents
+    assert first["normalised"] > 1
+    assert scores["image + motion"]["object identity"]["relative_to_single"]["value"] == pytest.approx(1)
+    assert json.loads((tmp_path / SCORES).read_text()).keys() == scores.keys()
+    table, verdicts = (tmp_path / TABLE).read_text().split("\n\n")
+    assert len(table.splitlines()) == 2 + sum(map(len, scores.values()))
+    verdict = [
+        line for line in verdicts.splitlines() if "object identity" in line and "lower bound" not in line
+    ]
+    assert verdict == ["| image + motion | object identity | at least 0.85 relative to single | 1 | passed |"]
+    page = (tmp_path / PAGE).read_text()
+    pictures = list((tmp_path / "shown").iterdir())
+    assert len(pictures) == len(cases)
+    assert all(f"shown/{picture.name}" in page for picture in pictures)
+
+
+def test_each_gain_is_over_the_baseline_with_its_own_target(composer, tmp_path):
+    """The target of motion by itself is the original clip, that of the pair is the redirected one."""
+    evaluator, metric = SpriteEvaluator(composer, PROTOCOL, tmp_path), "trajectory error, pixels"
+    case = dataclasses.replace(
+        CASES["image + motion"], scored=("trajectory",), single=(("trajectory", "motion"),)
+    )
+    for each in (CASES["unconditional"], CASES["motion"], case):
+        evaluator.generate(each)
+    (trajectory,) = (m for m in METRICS if m.name == metric)
+
+    def error(name, variant):
+        return evaluator._values(name, variant, trajectory).mean()
+
+    gain = error(case.name, REDIRECTED) - error("unconditional", REDIRECTED)
+    single = error("motion", ORIGINAL) - error("unconditional", ORIGINAL)
+    ratio = evaluator.scores(case)[metric]["relative_to_single"]["value"]
+    if single < 0:
+        assert ratio == pytest.approx(gain / single)
+    else:
+        assert np.isnan(ratio)
+
+
+def test_a_folder_of_another_protocol_is_rejected(composer, tmp_path):
+    # The protocol is written with the first video, so this one leaves no trace.
+    SpriteEvaluator(composer, dataclasses.replace(PROTOCOL, steps=4), tmp_path)
+    SpriteEvaluator(composer, PROTOCOL, tmp_path).generate(CASES["unconditional"])
+    SpriteEvaluator(composer, PROTOCOL, tmp_path)
+    with pytest.raises(BadInput, match="steps 3, not 4"):
+        SpriteEvaluator(composer, dataclasses.replace(PROTOCOL, steps=4), tmp_path)
+
+
+def test_the_composer_can_read_the_conditions_of_every_case(composer, tmp_path):
+    evaluator = SpriteEvaluator(composer, PROTOCOL, tmp_path)
+    shape = composer.shape
+    for case in select_cases(("single", "tasks"), tuple(composer.conditions)):
+        for name, variant in case.sources:
+            clip = jax.tree.map(lambda leaf: leaf[0], evaluator.clips(variant))
+            read = composer.read(conditions_from_clip(clip, (name,), shape.fps, 0), shape)
+            assert all(np.isfinite(array).all() for array in read.values())
+
+
+def test_videos_can_be_generated_one_by_one(composer, tmp_path):
+    evaluator, case = SpriteEvaluator(composer, PROTOCOL, tmp_path), CASES["image"]
+    count = len(composer.calls)
+    evaluator.generate(case, [1])
+    assert [seed for seed, *_ in composer.calls[count:]] == [1]
+    evaluator.generate(case, [0])
+    assert [seed for seed, *_ in composer.calls[count:]] == [1, 0]
+    assert evaluator.videos(case).shape[0] == 2
+
+
+def test_an_evaluation_can_start_at_another_clip(composer, tmp_path):
+    evaluator = SpriteEvaluator(composer, dataclasses.replace(PROTOCOL, clips=1, first=1), tmp_path)
+    count = len(composer.calls)
+    evaluator.generate(CASES["image"])
+    assert [seed for seed, *_ in composer.calls[count:]] == [1]
+    assert (evaluator.clips(ORIGINAL).frames[0] == composer._clips[ORIGINAL][1]).all()
+    rows = evaluator.scores(CASES["image"], with_baseline=False)
+    assert rows["PSNR of the first frame, dB"]["value"] == 60
+    assert all("baseline" not in row for row in rows.values())

@@ -1,0 +1,148 @@
+"""Compiled functions of the pipeline: encoding of conditions and frames, sampling, decoding.
+
+The first argument of each is its network, which is static; parameters and arrays follow.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, UInt8
+
+from vcjax.diffusion.ddim import Steps, sample
+from vcjax.diffusion.guidance import guided
+from vcjax.models.autoencoder import Autoencoder, Posterior
+from vcjax.models.layout import SINGLE_DEVICE, Layout
+from vcjax.models.unet import UNet
+from vcjax.parallel import compilation
+from vcjax.progress import ProgressCallback
+from vcjax.weights.networks import apply
+from vcjax.weights.trees import Tree
+
+STEPS_PER_CALL = 5  # sampling steps of one call of `sample_chunk`; progress is reported between calls
+PIXELS_PER_CHUNK = 4 * 256 * 256  # pixels that the autoencoder processes at a time
+
+
+@partial(compilation.jit, by_backend={}, static_argnums=0)
+def encode_text(tower: Any, parameters: Tree, ids: Array) -> Array:
+    """Return the hidden states of token ids."""
+    return apply(tower, parameters, ids)
+
+
+@partial(compilation.jit, by_backend={}, static_argnums=0)
+def encode_tokens(encoder: Any, parameters: Tree, embeddings: Tree, present: Tree) -> tuple[Array, Array]:
+    """Return the tokens of conditions and their key mask; see `vcjax.models.tokens.TokenEncoder`."""
+    return apply(encoder, parameters, embeddings, present)
+
+
+@partial(compilation.jit, by_backend={}, static_argnums=(0, 3, 4))
+def encode_map(stc: Any, parameters: Tree, condition: Array, size: tuple[int, int], frames: int) -> Array:
+    """Encode a map condition to the size of the latent; see `vcjax.models.stc.STCEncoder`."""
+    return apply(stc, parameters, condition, size, frame_index=jnp.arange(frames)[None])
+
+
+@jax.jit
+def add_map(total: Array, encoded: Array, weights: Array) -> Array:
+    """Add the encoding of a condition to the sum of each branch, with one weight per branch."""
+    return total + weights[:, None, None, None, None] * encoded
+
+
+@partial(compilation.jit, static_argnums=0, donate_argnums=2)
+def sample_chunk(
+    unet: UNet,
+    parameters: Tree,
+    z: Array,
+    rows: Steps,
+    keys: Array,
+    maps: Array,
+    tokens: Array,
+    mask: Array,
+    guidance: Array | float,
+) -> Array:
+    """Take a chunk of the sampling steps.
+
+    Args:
+        unet: denoising network.
+        parameters: its parameters.
+        z: latents, `[B, F, h, w, c]`; the buffer is donated.
+        rows: sampling steps.
+        keys: keys of the sampler's noise, `[B]`.
+        maps: summed encodings of maps, `[B or 2 B, F, h, w, m]`. 2 B rows are those of the negative and then
+            of the positive branch of guidance.
+        tokens: tokens, `[B or 2 B, L, D]`.
+        mask: key mask of the tokens, `[B or 2 B, L]`.
+        guidance: guidance weight, for two branches.
+
+    Returns:
+        Latents after the last step.
+    """
+
+    def denoise(z: Array, t: Array) -> Array:
+        return apply(unet, parameters, z, t, maps, tokens, mask)
+
+    two_branches = maps.shape[0] == 2 * z.shape[0]
+    z = sample(guided(denoise, guidance) if two_branches else denoise, z, rows, keys)
+    return unet.layout.replicated(z)  # sharded as the input, for the next call
+
+
+def sample_in_chunks(
+    run_chunk: Callable[[Array, Steps], Array], z: Array, table: Steps, progress: ProgressCallback
+) -> Array:
+    """Take all sampling steps, `STEPS_PER_CALL` at a time.
+
+    Args:
+        run_chunk: function of latents and a chunk of the steps, which returns the latents after them.
+        z: initial noise.
+        table: all sampling steps.
+        progress: called before compilation and after each chunk.
+
+    Returns:
+        Latents after the last step.
+    """
+    chunks = table.chunks(STEPS_PER_CALL)
+    progress("compiling the sampler", 0, 0)
+    z = run_chunk(z, chunks[0].inactive())  # compiles if necessary; inactive steps are not computed
+    progress("sampling", 0, len(table))
+    for i, rows in enumerate(chunks):
+        # Blocking makes the reported progress exact and idles the device for microseconds only.
+        z = jax.block_until_ready(run_chunk(z, rows))
+        progress("sampling", min((i + 1) * STEPS_PER_CALL, len(table)), len(table))
+    return z
+
+
+@partial(compilation.jit, static_argnums=0)
+def encode_frames(autoencoder: Autoencoder, parameters: Tree, frames: UInt8[Array, "F H W 3"]) -> Posterior:
+    """Encode frames to the posteriors of their latents, in chunks of frames."""
+
+    def encode_frame(frame: Array) -> Posterior:
+        image = frame.astype(jnp.float32) / 127.5 - 1
+        posterior = apply(autoencoder, parameters, image[None], method="encode")
+        return jax.tree.map(lambda x: x[0], posterior)
+
+    return jax.lax.map(encode_frame, frames, batch_size=_chunk(*frames.shape[:3]))
+
+
+@partial(compilation.jit, static_argnums=(0, 3))
+def decode(
+    autoencoder: Autoencoder, parameters: Tree, latents: Array, layout: Layout = SINGLE_DEVICE
+) -> UInt8[Array, "F H W 3"]:
+    """Decode the latents of a clip to frames, in chunks of frames, sharded over the devices of the layout."""
+    frames, height, width, _ = latents.shape
+    factor = autoencoder.downsampling
+    chunk = _chunk(frames, height * factor, width * factor)
+
+    def decode_shard(parameters: Tree, latents: Array) -> Array:
+        def decode_frame(latent: Array) -> Array:
+            return apply(autoencoder, parameters, latent[None], method="decode")[0]
+
+        return jax.lax.map(decode_frame, latents, batch_size=min(chunk, len(latents)))
+
+    images = layout.for_batch(frames, 1, allow_replication=True).map_images(decode_shard)(parameters, latents)
+    return (jnp.clip(images * 0.5 + 0.5, 0, 1) * 255).round().astype(jnp.uint8)
+
+
+def _chunk(frames: int, height: int, width: int) -> int:
+    """Return the number of frames that the autoencoder processes at a time."""
+    return min(frames, max(1, PIXELS_PER_CHUNK // (height * width)))

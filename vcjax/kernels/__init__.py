@@ -1,0 +1,1 @@
+"""Operations with a platform-specific implementation, selected when a function is traced."""
