@@ -190,11 +190,12 @@ def _compile(request: Any, *, keep_error: bool = False) -> Any:
 
 def _described(request: Any) -> list[str]:
     """Return the first cells of a row, which are known before compiling."""
+    from vcjax.parallel.mesh import AXES
     from vcjax.planning.topology import topology_of
 
     config = request.config
     batch = config["stages"][request.stage]["batch_size"]
-    mesh = " x ".join(f"{axis} {size}" for axis, size in config["mesh"].items() if size != -1)
+    mesh = " x ".join(f"{axis} {config['mesh'][axis]}" for axis in AXES if config["mesh"][axis] != -1)
     per_chip = batch / topology_of(request.topology).count
     return [mesh or "data", str(batch), f"{per_chip:g}", "+".join(config["remat"]) or "none"]
 
