@@ -15,7 +15,7 @@ import vcjax
 from vcjax.composer.loading import fingerprint
 from vcjax.evaluation.cases import CASES, UNCONDITIONAL
 from vcjax.evaluation.evaluator import EvalProtocol
-from vcjax.evaluation.report import markdown
+from vcjax.evaluation.page import Table, markdown
 from vcjax.evaluation.sprite_evaluator import SpriteEvaluator
 from vcjax.training.export import export
 from vcjax.weights.folder import CONFIG
@@ -49,7 +49,8 @@ def main() -> None:
                 for s in scores
             ]
             rows.append([name, metric, *cells, f"{row['baseline']:.3g}", f"{row['reference']:.3g}"])
-    print(markdown(("case", "metric", *evaluators, "baseline", "reference"), rows))
+    columns = ("case", "metric", *evaluators, "baseline", "reference")
+    print(markdown(Table("scores", columns, rows)))
 
 
 def make_evaluator(model: Path, options: argparse.Namespace) -> SpriteEvaluator:

@@ -114,7 +114,7 @@ def ours(folder: Path, networks: Networks) -> dict[str, float]:
         def denoise(z: Any, t: Any) -> Any:
             return networks.unet.apply({"params": parameters}, z, t, maps, tokens, mask)
 
-        return guided(denoise, GUIDANCE)(z, jnp.full(1, TIMESTEP))
+        return guided(denoise, jnp.full(1, GUIDANCE))(z, jnp.full(1, TIMESTEP))
 
     z = jnp.asarray(inputs["z"])
     start = time.perf_counter()

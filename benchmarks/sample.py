@@ -72,7 +72,8 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
 
     from vcjax import load
     from vcjax.composer import compiled
-    from vcjax.diffusion.ddim import ddim_steps
+    from vcjax.diffusion.ddim import DDIM
+    from vcjax.diffusion.sampler import sampling_steps
     from vcjax.diffusion.schedule import Schedule
     from vcjax.parallel.matmul_rate import matmul_flops
     from vcjax.weights.networks import Networks, apply
@@ -92,14 +93,16 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
     maps = jnp.zeros((2, *latent[1:-1], networks.stc.out_channels))
     tokens = jax.random.normal(key, (2, networks.text.context_length + 1, networks.tokens.token_dim))
     mask = jnp.ones(tokens.shape[:2], bool)
-    rows, *_ = ddim_steps(Schedule(), 50, prediction="v").chunks(compiled.STEPS_PER_CALL)
+    rows, *_ = sampling_steps(DDIM(), Schedule(), 50, prediction="v").chunks(compiled.STEPS_PER_CALL)
     active = compiled.STEPS_PER_CALL if size == "tiny" or jax.default_backend() != "cpu" else 1
     rows.active[active:] = False
 
     def call() -> None:
         z = jax.random.normal(key, latent)
         jax.block_until_ready(
-            compiled.sample_chunk(unet, parameters, z, rows, key[None], maps, tokens, mask, 9.0)
+            compiled.sample_chunk(
+                DDIM(), unet, parameters, z, rows, key[None], maps, tokens, mask, jnp.full(1, 9.0)
+            )
         )
 
     first = seconds(call)

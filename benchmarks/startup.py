@@ -97,7 +97,8 @@ def ready(executables: Path | None) -> float:
     import jax.numpy as jnp
 
     from vcjax.composer.compiled import STEPS_PER_CALL, sample_chunk
-    from vcjax.diffusion.ddim import ddim_steps
+    from vcjax.diffusion.ddim import DDIM
+    from vcjax.diffusion.sampler import sampling_steps
     from vcjax.diffusion.schedule import Schedule
     from vcjax.parallel.compilation import enable_cache
     from vcjax.parallel.executables import ExecutableCache
@@ -112,12 +113,12 @@ def ready(executables: Path | None) -> float:
     maps = jnp.zeros((2, *latent[1:-1], networks.stc.out_channels))
     tokens = jnp.zeros((2, networks.text.context_length + 1, networks.tokens.token_dim))
     mask = jnp.ones(tokens.shape[:2], bool)
-    rows, *_ = ddim_steps(Schedule(), 50, prediction="epsilon").chunks(STEPS_PER_CALL)
+    rows, *_ = sampling_steps(DDIM(), Schedule(), 50, prediction="epsilon").chunks(STEPS_PER_CALL)
     z, keys = jnp.zeros(latent), jax.random.split(jax.random.key(0), 1)
     began = time.perf_counter()
     program = ExecutableCache(sample_chunk, executables)
     jax.block_until_ready(
-        program(unet, parameters, z, rows.inactive(), keys, maps, tokens, mask, jnp.float32(9))
+        program(DDIM(), unet, parameters, z, rows.inactive(), keys, maps, tokens, mask, jnp.full(1, 9.0))
     )
     return time.perf_counter() - began
 

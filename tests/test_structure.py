@@ -141,7 +141,8 @@ def test_a_bare_accelerator_machine_imports_all_but_video_files_and_the_command_
         "grain",
         "tensorflow_datasets",
     } <= set(absent)
-    needing_more = {f"vcjax.video.{name}" for name in ("read", "write", "motion", "resize", "sources")}
+    files = ("read", "write", "motion", "resize", "sources", "stream_motion", "stream_vectors")
+    needing_more = {f"vcjax.video.{name}" for name in files}
     needing_more |= {"vcjax.data.builder", "vcjax.demo", "vcjax.__main__"}
     names = [n for n in modules() if n not in needing_more and not n.startswith("vcjax.cli")]
     assert len(names) > 40

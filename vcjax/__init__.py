@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vcjax.composer.composer import Composer
     from vcjax.composer.loading import load
+    from vcjax.composer.request import Request
     from vcjax.conditions.base import ClipShape, SourceVideo, extract
     from vcjax.conditions.strokes import strokes
     from vcjax.errors import BadInput, VcjaxWarning
     from vcjax.parallel.mesh import MeshShape
     from vcjax.video.clip import Clip
     from vcjax.video.read import read
+    from vcjax.video.stream_motion import StreamMotion, stream_motion
 
 __version__ = "0.1.0"
 
@@ -30,11 +32,14 @@ _MODULES = {
     "ClipShape": "vcjax.conditions.base",
     "Composer": "vcjax.composer.composer",
     "MeshShape": "vcjax.parallel.mesh",
+    "Request": "vcjax.composer.request",
     "SourceVideo": "vcjax.conditions.base",
+    "StreamMotion": "vcjax.video.stream_motion",
     "VcjaxWarning": "vcjax.errors",
     "extract": "vcjax.conditions.base",
     "load": "vcjax.composer.loading",
     "read": "vcjax.video.read",
+    "stream_motion": "vcjax.video.stream_motion",
     "strokes": "vcjax.conditions.strokes",
 }
 __all__ = [
@@ -43,11 +48,14 @@ __all__ = [
     "ClipShape",
     "Composer",
     "MeshShape",
+    "Request",
     "SourceVideo",
+    "StreamMotion",
     "VcjaxWarning",
     "extract",
     "load",
     "read",
+    "stream_motion",
     "strokes",
 ]
 

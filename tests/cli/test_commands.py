@@ -46,16 +46,35 @@ def complete_model(tmp_path):
 def test_one_command_turns_a_source_video_and_conditions_into_a_video(vc, video, tmp_path):
     Image.fromarray(np.full((40, 40), 255, np.uint8)).save(tmp_path / "depth.png")
     arguments = ["--text", "a red circle", "--motion-from", video, "--mask-from", video]
-    arguments += ["--depth", tmp_path / "depth.png", "--strength", "depth=0.5", "--seed", 7, *FAST]
-    code, out, _ = vc("generate", *arguments, "--out", tmp_path / "one.mp4")
+    arguments += ["--depth", tmp_path / "depth.png", "--strength", "depth=0.5", *FAST]
+    code, out, _ = vc("generate", *arguments, "--seed", 7, "--out", tmp_path / "one.mp4")
     assert (code, out.strip()) == (0, str(tmp_path / "one.mp4"))
     clip = vcjax.read(tmp_path / "one.mp4")
     assert clip.frames.shape == (3, 64, 64, 3)
     assert clip.frames.std() > 5
-    vc("generate", *arguments, "--out", tmp_path / "two.mp4")
+    vc("generate", *arguments, "--seed", 7, "--out", tmp_path / "two.mp4")
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
     vc("generate", *arguments, "--out", tmp_path / "three.mp4", "--seed", 8)
     assert (tmp_path / "one.mp4").read_bytes() != (tmp_path / "three.mp4").read_bytes()
+
+
+def test_several_seeds_give_as_many_videos_and_a_summary_of_each(vc, tmp_path):
+    options = ["--text", "a red circle", "--sampler", "dpmpp_2m", *FAST, "--out", tmp_path / "clip.gif"]
+    code, out, err = vc("generate", *options, "--seed", "3,5")
+    assert code == 0
+    assert out.split() == [str(tmp_path / "clip_3.gif"), str(tmp_path / "clip_5.gif")]
+    assert "clip_5.gif: seed 5, 2 steps of dpmpp_2m, 3 frames of 64x64" in err
+    assert vcjax.read(tmp_path / "clip_3.gif").frames.shape == (3, 64, 64, 3)
+
+
+def test_a_chain_of_guidance_from_the_command_line(vc, video, tmp_path):
+    conditions = ["--text", "a red circle", "--depth-from", video, *FAST, "--out", tmp_path / "clip.png"]
+    chain = ["--branch", "", "--branch", "depth", "--branch", "depth,text"]
+    assert vc("generate", *conditions, *chain, "--guidance", "2,8", "--negative-text", "a blue star")[0] == 0
+    refused(
+        vc("generate", *conditions, *chain, "--guidance", "2"), "one weight fewer than branches, 2, not 1"
+    )
+    refused(vc("generate", *conditions, "--branch", "smell", "--guidance", ""), "smell")
 
 
 @pytest.mark.parametrize(
@@ -228,6 +247,10 @@ def test_a_broken_video_ends_with_one_sentence_and_nothing_written(vc, tmp_path)
         (["--motion", "walk.mp4"], ["walk.mp4", "--motion-from"]),
         (["--steps", "0"], ["from 1 to 1000"]),
         (["--seed", "-1"], ["seed must be from 0"]),
+        (["--seed", "a"], ["--seed must be integers"]),
+        (["--guidance", "1,b"], ["--guidance must be numbers"]),
+        (["--sampler", "euler"], ["ddim, dpmpp_2m"]),
+        (["--spacing", "karras"], ["leading, trailing, logsnr"]),
         (["--out", f"{'long' * 80}.mp4"], ["File name too long"]),
         (["--image", f"{'long' * 80}.png"], ["File name too long"]),
     ],

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 import vcjax
+from vcjax import settings
 from vcjax.composer import composer as module
+from vcjax.composer import encoding, sampling
+from vcjax.composer.encoding import encode_conditions
+from vcjax.composer.request import Request, complete_request
 from vcjax.data import sprites
 from vcjax.errors import BadInput
 from vcjax.models.stc import STCEncoder
@@ -60,10 +64,10 @@ def test_every_condition_changes_the_video_and_so_does_its_strength(composer, ma
 
 def test_one_compilation_for_all_subsets_and_each_encoder_once_a_clip(composer, maps, monkeypatch):
     """Counts programs, and runs of the encoders, over many subsets with two branches of guidance."""
-    module.sample_chunk.clear_cache()
+    sampling.sample_chunk.clear_cache()
     encoded = []
-    encode = module.encode_map
-    monkeypatch.setattr(module, "encode_map", lambda *x: encoded.append(x[2].shape[-1]) or encode(*x))
+    encode = encoding.encode_map
+    monkeypatch.setattr(encoding, "encode_map", lambda *x: encoded.append(x[2].shape[-1]) or encode(*x))
     subsets = [[], ["depth"], ["depth", "motion"], list(maps)]
     for style in (None, STYLE):
         for subset in subsets:
@@ -71,14 +75,14 @@ def test_one_compilation_for_all_subsets_and_each_encoder_once_a_clip(composer, 
             composer(text="a red circle", style=style, **{name: maps[name] for name in subset}, **FAST)
             assert len(encoded) == len(subset)
     composer(text="another", steps=7, frames=3, guidance=2, eta=0.5, strength={"text": 0.5}, seed=9)
-    assert module.sample_chunk._cache_size() == 1
+    assert sampling.sample_chunk._cache_size() == 1
 
 
 def test_the_branches_of_guidance_are_one_batch(composer, maps, monkeypatch):
     seen = []
-    take = module.sample_chunk
+    take = sampling.sample_chunk
     monkeypatch.setattr(
-        module, "sample_chunk", lambda *x: seen.append((x[2].shape[0], x[5].shape[0])) or take(*x)
+        sampling, "sample_chunk", lambda *x: seen.append((x[3].shape[0], x[6].shape[0])) or take(*x)
     )
     composer(text="a red circle", depth=maps["depth"], **FAST)
     assert set(seen) == {(1, 2)}
@@ -101,9 +105,58 @@ def test_guidance_between_any_two_sets(composer, maps):
     assert np.abs(at_one - positive_only).max() <= 1  # weight 1 is the `positive` branch, to rounding
 
 
+def test_a_chain_of_guidance_has_a_weight_for_each_further_branch(composer, maps):
+    conditions = {"text": "a red circle", "depth": maps["depth"]}
+    two = composer(**conditions, branches=[["depth"], ["text", "depth"]], guidance=2.0, **FAST).frames
+    np.testing.assert_array_equal(two, composer(**conditions, guidance=2.0, **FAST).frames)
+    chain = [[], ["depth"], ["depth", "text"]]
+    weight_one = composer(**conditions, branches=chain, guidance=[1.0, 2.0], **FAST).frames.astype(int)
+    assert np.abs(weight_one - two).max() <= 1  # c_0 cancels, to rounding
+    other = composer(**conditions, branches=chain, guidance=[3.0, 2.0], **FAST).frames.astype(int)
+    assert np.abs(other - two).mean() > 0.1
+    merged = composer(
+        **conditions, branches=[["depth"], ["depth"], ["text", "depth"]], guidance=[7.0, 2.0], **FAST
+    )
+    np.testing.assert_array_equal(merged.frames, two)
+
+
+def test_negative_text_takes_the_place_of_the_empty_string(composer, maps):
+    plain = composer(text="a red circle", **FAST).frames
+    np.testing.assert_array_equal(composer(text="a red circle", negative_text="", **FAST).frames, plain)
+    negative = composer(text="a red circle", negative_text="a blue square", **FAST).frames.astype(int)
+    assert np.abs(negative - plain).mean() > 0.1
+    alone = composer(depth=maps["depth"], negative_text="a blue square", **FAST).frames.astype(int)
+    assert np.abs(alone - composer(depth=maps["depth"], **FAST).frames).mean() > 0.1
+    same = composer(text="a red circle", negative_text="a red circle", guidance=5.0, **FAST).frames
+    at_one = composer(text="a red circle", guidance=1.0, **FAST).frames.astype(int)
+    assert np.abs(same - at_one).max() <= 1  # both branches are equal, to rounding
+
+
+def test_the_samplers_differ_and_agree_with_many_steps(composer):
+    coarse, other = (
+        composer(text="a red circle", sampler=name, steps=4, frames=3).frames.astype(int)
+        for name in ("ddim", "dpmpp_2m")
+    )
+    assert np.abs(coarse - other).mean() > 1
+    many = [
+        composer(text="a red circle", sampler=name, steps=150, frames=3).frames.astype(int)
+        for name in ("ddim", "dpmpp_2m")
+    ]
+    assert np.abs(many[0] - many[1]).mean() < np.abs(coarse - other).mean() / 3
+
+
+def test_videos_of_several_seeds_are_those_of_single_calls(composer):
+    clips = composer.generate(composer.request(text="a red circle", seeds=[3, 5], **FAST))
+    for clip, seed in zip(clips, (3, 5), strict=True):
+        single = composer(text="a red circle", seed=seed, **FAST).frames.astype(int)
+        assert np.abs(clip.frames - single).max() <= 1
+
+
 def test_absent_style_is_exactly_absent_and_absent_text_the_empty_string(composer):
     """Absent: equal to a context without the token. Null: there, and different."""
-    tokens, mask = composer._tokens({}, [frozenset()], {}, composer.shape)
+    request = complete_request(Request(), composer)
+    encoded = encode_conditions(composer, request, {}, composer.shape)
+    tokens, mask = encoded.tokens, encoded.mask
     assert not mask[0, -1]
     assert mask[0, :-1].all()
     unet, parameters = composer.networks.unet, {"params": composer.parameters("unet")}
@@ -137,7 +190,7 @@ def test_progress_is_reported_between_calls_of_the_same_program(composer):
     assert list(dict.fromkeys(phase for phase, *_ in reports)) == [
         "reading conditions", "encoding conditions", "loading weights", "compiling the sampler", "sampling", "decoding",
     ]  # fmt: skip
-    assert sampling == [(0, 13), (5, 13), (10, 13), (13, 13)]  # stride 1000 // 12 = 83 makes 13 steps
+    assert sampling == [(0, 12), (5, 12), (10, 12), (12, 12)]  # as many as asked for
 
 
 def test_an_output_that_is_not_finite_is_an_error_and_not_a_black_video(composer):
@@ -181,6 +234,20 @@ def test_what_a_model_cannot_extract_is_named(composer):
         ({"steps": 2000}, "from 1 to 1000, not 2000"),
         ({"steps": 0}, "from 1 to 1000, not 0"),
         ({"eta": 2.0}, "eta must be from 0"),
+        ({"eta": 0.5, "sampler": "dpmpp_2m"}, "eta must be 0 for this sampler"),
+        ({"sampler": "euler"}, "sampler must be one of ddim, dpmpp_2m, not 'euler'"),
+        ({"spacing": "karras"}, "spacing must be one of leading, trailing, logsnr, not 'karras'"),
+        ({"spacing": "leading"}, "spacing must be trailing or logsnr with zero terminal SNR"),
+        ({"text": "a", "branches": [["text"]], "negative": []}, "branches exclude positive and negative"),
+        (
+            {"text": "a", "branches": [[], ["text"]], "guidance": [1, 2]},
+            "one weight fewer than branches, 1, not 2",
+        ),
+        ({"text": "a", "branches": []}, "at least one set of conditions"),
+        ({"text": "a", "branches": [["smell"]]}, "branches names condition 'smell'"),
+        ({"text": "a", "negative": ["text"], "negative_text": "b"}, "first branch without text"),
+        ({"seeds": []}, "seeds must hold at least one"),
+        ({"seeds": [1], "seed": 2}, "seed and seeds exclude each other"),
         ({"seed": -1}, "seed must be from 0 to 4294967295, not -1"),
         ({"seed": 2**32}, "seed must be from 0"),
         ({"guidance": float("nan")}, "guidance must be a finite number"),
@@ -189,7 +256,7 @@ def test_what_a_model_cannot_extract_is_named(composer):
     ],
 )
 def test_what_is_wrong_is_named_before_anything_is_computed(composer, arguments, message, monkeypatch):
-    monkeypatch.setattr(module, "sample_chunk", lambda *x: pytest.fail("sampled"))
+    monkeypatch.setattr(sampling, "sample_chunk", lambda *x: pytest.fail("sampled"))
     with pytest.raises(BadInput, match=message):
         composer(**arguments)
 
@@ -199,18 +266,18 @@ def test_a_spatial_map_is_encoded_once_and_equals_its_repetition(composer, maps)
     stc = composer.networks.stc
     assert isinstance(stc, STCEncoder)
     parameters = composer.parameters("stc", "image")
-    once = module.encode_map(stc, parameters, maps["image"][None], (8, 8), 3)
-    repeated = module.encode_map(stc, parameters, np.repeat(maps["image"][None], 3, 1), (8, 8), 3)
+    once = encoding.encode_map(stc, parameters, maps["image"][None], (8, 8), 3)
+    repeated = encoding.encode_map(stc, parameters, np.repeat(maps["image"][None], 3, 1), (8, 8), 3)
     np.testing.assert_allclose(np.broadcast_to(once, repeated.shape), repeated, atol=1e-5)
 
 
 @pytest.mark.parametrize("value", [1.5, "3", None, True, float("nan")])
 def test_what_is_no_whole_number_is_refused(value):
     with pytest.raises(BadInput, match="steps must be an integer"):
-        module.integer("steps", value)
+        settings.integer("steps", value)
 
 
 @pytest.mark.parametrize("value", ["9", None, True, float("nan"), float("inf")])
 def test_what_is_no_finite_number_is_refused(value):
     with pytest.raises(BadInput, match="guidance must be a finite number"):
-        module.finite("guidance", value)
+        settings.finite("guidance", value)

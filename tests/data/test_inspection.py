@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.data.datasets import CONDITIONS, make_dataset
-from vcjax.conditions.preview import LABEL_HEIGHT, LABEL_WIDTH
-from vcjax.data.inspection import contact_sheet, evenly_spaced, histogram, speed, summarise
+from vcjax.conditions.preview import LABEL_HEIGHT, LABEL_WIDTH, text_image
+from vcjax.data.inspection import _with_caption, contact_sheet, evenly_spaced, histogram, speed, summarise
 from vcjax.data.records import PreparedDataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +73,17 @@ def test_the_contact_sheet_shows_every_condition(folder):
     assert sheet.shape == (3 * (LABEL_HEIGHT + LABEL_HEIGHT + 16), len(CONDITIONS) * LABEL_WIDTH, 3)
     columns = sheet[2 * LABEL_HEIGHT : 2 * LABEL_HEIGHT + 16].reshape(16, len(CONDITIONS), LABEL_WIDTH, 3)
     assert all(columns[:, i].std() > 5 for i in range(len(CONDITIONS)))  # none is blank
+    (words,) = text_image("a caption of train 0", 16, LABEL_WIDTH)
+    np.testing.assert_array_equal(columns[:, list(CONDITIONS).index("text")], words)
+
+
+def test_a_caption_above_its_row_is_wrapped_and_not_cut():
+    image = np.zeros((16, 168, 3), np.uint8)
+    short, long = _with_caption("a red star", image), _with_caption("a red star moving left " * 4, image)
+    assert short.shape == (LABEL_HEIGHT + 16, 168, 3)
+    extra = len(long) - len(short)
+    assert extra >= 2 * LABEL_HEIGHT
+    assert (long[extra : extra + LABEL_HEIGHT] < 128).any()  # the last line holds words
 
 
 def inspect(*arguments):

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,12 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcjax.diffusion.ddim import ddim_steps, sample, timesteps
+from vcjax.diffusion.ddim import DDIM
 from vcjax.diffusion.guidance import guided
 from vcjax.diffusion.objective import prediction_target, q_sample
+from vcjax.diffusion.sampler import sample, sampling_steps
 from vcjax.diffusion.schedule import Schedule
+from vcjax.diffusion.timesteps import SPACINGS, check_spacing, linear_spacing, timesteps
 from vcjax.errors import BadInput
 
+ddim_steps = partial(sampling_steps, DDIM())
 RELEASED = Schedule()
 ZERO = Schedule(zero_terminal_snr=True)
 
@@ -33,16 +38,39 @@ def test_alpha_bar_decreases_strictly(schedule):
 
 
 def test_timesteps_are_those_of_the_released_sampler():
-    assert timesteps(RELEASED, 50).tolist() == list(range(981, 0, -20))
-    assert timesteps(RELEASED, 20).tolist() == list(range(951, 0, -50))
-    assert len(timesteps(RELEASED, 30)) == 31
-    assert timesteps(RELEASED, 30)[[0, -1]].tolist() == [991, 1]
-    assert timesteps(RELEASED, 1000)[[0, -1]].tolist() == [999, 1]
+    assert timesteps(RELEASED, 50, "leading").tolist() == list(range(981, 0, -20))
+    assert timesteps(RELEASED, 20, "leading").tolist() == list(range(951, 0, -50))
+    assert timesteps(RELEASED, 999, "leading")[[0, -1]].tolist() == [999, 1]
+    assert timesteps(RELEASED, 50, "trailing").tolist() == list(range(999, 0, -20))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "spacing"), [(RELEASED, name) for name in SPACINGS] + [(ZERO, "trailing"), (ZERO, "logsnr")]
+)
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 20, 30, 50, 333, 600, 999])
+def test_there_are_as_many_timesteps_as_asked_for(schedule, spacing, count):
+    t = timesteps(schedule, count, spacing)
+    assert len(t) == count
+    assert 0 <= t.min() <= t.max() <= 999
+    assert (np.diff(t) < 0).all()
+    if spacing == "leading":
+        assert t[-1] == 1
+    else:
+        assert t[0] == 999
+    if spacing != "logsnr":
+        assert count < 3 or np.ptp(np.diff(t)) <= 1
+
+
+def test_log_snr_spacing_is_even_in_log_snr():
+    log_snr = np.log(RELEASED.alpha_bar / (1 - RELEASED.alpha_bar)) / 2
+    gaps = np.diff(log_snr[np.append(timesteps(RELEASED, 10, "logsnr"), 0)])
+    np.testing.assert_allclose(gaps, (log_snr[0] - log_snr[-1]) / 10, rtol=0.2)
 
 
 @pytest.mark.parametrize("count", [1, 7, 20, 50, 1000])
 def test_zero_terminal_snr_starts_at_the_last_timestep(count):
-    assert timesteps(ZERO, count)[0] == 999
+    assert linear_spacing(ZERO) == "trailing"
+    assert timesteps(ZERO, count, "trailing")[0] == 999
 
 
 def test_coefficients_are_those_of_ddim_between_entries_of_the_schedule():
@@ -53,17 +81,25 @@ def test_coefficients_are_those_of_ddim_between_entries_of_the_schedule():
         z_coefficient = np.sqrt(a[s] / a[t])
         out_coefficient = np.sqrt(1 - a[s]) - np.sqrt(a[s] * (1 - a[t]) / a[t])
         np.testing.assert_allclose(
-            [steps.z_coefficient[row], steps.out_coefficient[row]],
+            [steps.coefficients["z"][row], steps.coefficients["out"][row]],
             [z_coefficient, out_coefficient],
             rtol=1e-6,
         )
-    assert not steps.sigma.any()
+    assert not steps.coefficients["noise"].any()
 
 
-@pytest.mark.parametrize("count", [0, 1001])
-def test_a_number_of_steps_out_of_range_is_reported(count):
-    with pytest.raises(BadInput, match=f"from 1 to 1000, not {count}"):
-        timesteps(RELEASED, count)
+@pytest.mark.parametrize(("spacing", "most"), [("leading", 999), ("trailing", 1000), ("logsnr", 999)])
+def test_a_number_of_steps_out_of_range_is_reported(spacing, most):
+    for count in (0, most + 1):
+        with pytest.raises(BadInput, match=f"from 1 to {most}, not {count}"):
+            timesteps(RELEASED, count, spacing)
+
+
+def test_a_spacing_that_the_schedule_does_not_allow_is_reported():
+    with pytest.raises(BadInput, match="must be trailing or logsnr with zero terminal SNR"):
+        timesteps(ZERO, 20, "leading")
+    with pytest.raises(BadInput, match="one of leading, trailing, logsnr, not 'karras'"):
+        check_spacing("karras", RELEASED)
 
 
 def test_epsilon_prediction_is_rejected_with_zero_terminal_snr():
@@ -93,7 +129,7 @@ def test_sampling_with_an_oracle_returns_its_x0(schedule, prediction, eta):
     z = jax.random.normal(jax.random.key(1), (2, 5))
     steps = ddim_steps(schedule, 50, prediction=prediction, eta=eta)
     keys = jax.random.split(jax.random.key(2), 2)
-    out = sample(oracle(x0, schedule, prediction), z, steps, keys)
+    out = sample(DDIM(), oracle(x0, schedule, prediction), z, steps, keys)
     # The remaining noise is that of the schedule entry after the last step.
     entry = max(int(steps.t[-1]) - 20, 0)
     residual_noise = np.sqrt(1 - schedule.alpha_bar[entry])
@@ -107,7 +143,11 @@ def test_a_trajectory_does_not_depend_on_its_chunks(chunk, eta):
     z = jax.random.normal(jax.random.key(1), (1, 4))
     take = jax.jit(
         lambda z, rows: sample(
-            lambda z, t: jnp.tanh(z + t[:, None] / 1000), z, rows, jax.random.split(jax.random.key(2), 1)
+            DDIM(),
+            lambda z, t: jnp.tanh(z + t[:, None] / 1000),
+            z,
+            rows,
+            jax.random.split(jax.random.key(2), 1),
         )
     )
     expected, chunked = take(z, steps), z
@@ -119,11 +159,11 @@ def test_a_trajectory_does_not_depend_on_its_chunks(chunk, eta):
 
 def test_eta_one_has_the_posterior_variance_of_ddpm():
     """With eta 1 and stride 1 the sampler is ancestral: sigma^2 is beta_t (1 - a_{t-1}) / (1 - a_t)."""
-    steps = ddim_steps(RELEASED, 1000, prediction="epsilon", eta=1.0)
+    steps = ddim_steps(RELEASED, 999, prediction="epsilon", eta=1.0)
     a = RELEASED.alpha_bar
     beta = 1 - a[1:] / a[:-1]
     expected = np.sqrt(beta * (1 - a[:-1]) / (1 - a[1:]))[::-1]
-    np.testing.assert_allclose(steps.sigma, expected, rtol=1e-5)
+    np.testing.assert_allclose(steps.coefficients["noise"], expected, rtol=1e-5)
 
 
 @settings(deadline=None, max_examples=25)
@@ -157,5 +197,19 @@ def test_guidance_combines_both_branches_in_one_call():
 
     z = jnp.ones((3, 4))
     for weight, expected in ((0.0, 2.0), (1.0, 5.0), (9.0, 2 + 9 * 3)):
-        np.testing.assert_allclose(guided(denoise, weight)(z, jnp.zeros(3, int)), expected * z)
+        out = guided(denoise, jnp.array([weight]))(z, jnp.zeros(3, int))
+        np.testing.assert_allclose(out, expected * z)
     assert calls == [(6, 4)] * 3
+
+
+def test_a_chain_of_guidance_adds_the_weighted_difference_of_each_branch_to_the_one_before():
+    def denoise(z, t):
+        return z * jnp.array([2.0, 5.0, 4.0]).repeat(2)[:, None]
+
+    z = jnp.ones((2, 3))
+    out = guided(denoise, jnp.array([2.0, 8.0]))(z, jnp.zeros(2, int))
+    np.testing.assert_allclose(out, (2 + 2 * (5 - 2) + 8 * (4 - 5)) * z)
+    two = guided(lambda z, t: denoise(jnp.concatenate([z, z[:2]]), t)[:4], jnp.array([2.0]))
+    np.testing.assert_allclose(
+        guided(denoise, jnp.array([2.0, 0.0]))(z, jnp.zeros(2, int)), two(z, jnp.zeros(2, int))
+    )

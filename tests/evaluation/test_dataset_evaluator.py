@@ -90,7 +90,11 @@ def test_videos_are_scored_with_the_clips_as_reference(composer, dataset, tmp_pa
     assert grey[CONSISTENCY]["value"] == pytest.approx(1)
     assert grey[FRECHET]["value"] > 1
     assert (tmp_path / TABLE).read_text() == table
-    assert len(table.splitlines()) == 2 + 4 * len(names)
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 4 * len(names)
+    assert all(("| lower |" in line) == (END_POINT in line or FRECHET in line) for line in lines)
+    assert table.splitlines()[-1].startswith("(1) the Frechet distance")
+    assert "nan" not in table
     assert len(list((tmp_path / "shown").iterdir())) == len(names)
 
 

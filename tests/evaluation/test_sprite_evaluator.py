@@ -10,12 +10,14 @@ import pytest
 
 import vcjax
 from vcjax.composer.composer import Composer
+from vcjax.conditions.preview import LABEL_HEIGHT, text_image
+from vcjax.data.sprites import CAMERAS, captions
 from vcjax.errors import BadInput
 from vcjax.evaluation.cases import CASES, select_cases
 from vcjax.evaluation.condition_sources import ORIGINAL, REDIRECTED, conditions_from_clip, render_clips
 from vcjax.evaluation.evaluator import EvalProtocol
 from vcjax.evaluation.metrics import METRICS
-from vcjax.evaluation.report import PAGE, SCORES, TABLE, report
+from vcjax.evaluation.report import PAGE, SCORES, TABLE, comparison, report, score_table
 from vcjax.evaluation.sprite_evaluator import SpriteEvaluator
 from vcjax.video.clip import Clip
 
@@ -68,13 +70,19 @@ def test_videos_are_generated_once_and_scored_with_baseline_and_reference(compos
     assert first["normalised"] > 1
     assert scores["image + motion"]["object identity"]["relative_to_single"]["value"] == pytest.approx(1)
     assert json.loads((tmp_path / SCORES).read_text()).keys() == scores.keys()
-    table, verdicts = (tmp_path / TABLE).read_text().split("\n\n")
-    assert len(table.splitlines()) == 2 + sum(map(len, scores.values()))
+    written = (tmp_path / TABLE).read_text()
+    tables = [block for block in written.split("\n\n") if block.startswith("| case ")]
+    absent = sum(len(resumed.absent(case)) for case in cases if case.scored)
+    assert len(tables[0].splitlines()) == 2 + absent + sum(map(len, scores.values()))
     verdict = [
-        line for line in verdicts.splitlines() if "object identity" in line and "lower bound" not in line
+        line for line in tables[1].splitlines() if "object identity" in line and "lower bound" not in line
     ]
     assert verdict == ["| image + motion | object identity | at least 0.85 relative to single | 1 | passed |"]
     page = (tmp_path / PAGE).read_text()
+    assert "nan" not in (written + page).lower()
+    for case in cases:
+        section = page.split(f"<h3>{case.name}</h3>")[1].split("</section>")[0]
+        assert f": {captions(resumed.clips(case.target).facts)[0]}</figcaption>" in section
     pictures = list((tmp_path / "shown").iterdir())
     assert len(pictures) == len(cases)
     assert all(f"shown/{picture.name}" in page for picture in pictures)
@@ -140,3 +148,41 @@ def test_an_evaluation_can_start_at_another_clip(composer, tmp_path):
     rows = evaluator.scores(CASES["image"], with_baseline=False)
     assert rows["PSNR of the first frame, dB"]["value"] == 60
     assert all("baseline" not in row for row in rows.values())
+
+
+def test_a_metric_that_no_clip_counts_for_is_a_dash_with_its_reason(composer, tmp_path):
+    evaluator, case = SpriteEvaluator(composer, PROTOCOL, tmp_path), CASES["motion"]
+    for each in (CASES["unconditional"], case):
+        evaluator.generate(each)
+    clips = evaluator.clips(ORIGINAL)
+    static = clips.facts._replace(camera=np.full_like(clips.facts.camera, CAMERAS.index("static")))
+    evaluator._clips[ORIGINAL] = clips._replace(facts=static)
+    scores, absent = {case.name: evaluator.scores(case)}, {case.name: evaluator.absent(case)}
+    metric = "end-point error under a moving camera"
+    assert metric not in scores[case.name]
+    table = score_table(scores, absent)
+    assert [row[4] for row in table.rows if row[1] == metric] == ["\N{EN DASH} (1)"]
+    assert "none of the evaluated clips is among" in table.notes[0]
+    assert "camera moves" in table.notes[0]
+
+
+def test_the_comparison_shows_the_conditions_that_the_video_was_generated_from(composer, tmp_path):
+    evaluator, case, given = SpriteEvaluator(composer, PROTOCOL, tmp_path), CASES["text + mask"], {}
+
+    class Recording(Perfect):
+        def __call__(self, **arguments):
+            given.update(arguments)
+            return super().__call__(**arguments)
+
+    fields = {field.name: getattr(composer, field.name) for field in dataclasses.fields(Composer)}
+    recording = SpriteEvaluator(Recording(**fields), PROTOCOL, tmp_path)
+    recording.generate(case, [1])
+    frames = comparison(evaluator, case, 1, scale=2).frames
+    panels = np.split(frames[:, LABEL_HEIGHT:], 4, axis=2)
+    (words,) = text_image(given["text"], 128, 128)
+    np.testing.assert_array_equal(panels[1], np.broadcast_to(words, panels[1].shape))
+    mask = composer.conditions["mask"].preview(given["mask"], composer.shape)
+    np.testing.assert_array_equal(panels[2][:, ::2, ::2], mask)
+    np.testing.assert_array_equal(panels[3][:, 1::2, 1::2], evaluator.video(case, 1))
+    labels = frames[0, :LABEL_HEIGHT].any((0, 2)).reshape(4, 128)
+    assert [int(np.flatnonzero(label).min()) for label in labels] == pytest.approx([2] * 4, abs=1)

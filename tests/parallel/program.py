@@ -139,7 +139,8 @@ def sampling():
         return {
             "one clip by frames": _max_difference([frames(seed=3, **conditions).frames], single[:1]),
             "two clips by all axes": _max_difference(
-                [clip.frames for clip in both.sample_batch(seeds, **conditions)], single
+                [clip.frames for clip in both.generate(both.request(seeds=seeds, **conditions))],
+                single,
             ),
             "seeds differ": _max_difference(single[:1], single[1:]),
         }

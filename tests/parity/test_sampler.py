@@ -9,9 +9,11 @@ from tests.conftest import run
 from tests.parity import originals
 from tests.parity.originals import channels_first, channels_last, difference, torch
 from tests.parity.reduced import NETWORKS, empty_text, unet
-from vcjax.diffusion.ddim import ddim_steps, sample, timesteps
+from vcjax.diffusion.ddim import DDIM
 from vcjax.diffusion.guidance import guided
+from vcjax.diffusion.sampler import sample, sampling_steps
 from vcjax.diffusion.schedule import Schedule
+from vcjax.diffusion.timesteps import timesteps
 
 pytestmark = pytest.mark.parity
 
@@ -54,10 +56,11 @@ def test_fifty_guided_steps_equal_the_originals():
             maps = jnp.zeros((*z.shape[:-1], 8))
             return NETWORKS.unet.apply({"params": parameters}, z, t, maps, tokens, mask)
 
-        steps = ddim_steps(Schedule(), 50, prediction="epsilon")
-        return sample(guided(denoise, GUIDANCE), z, steps, jax.random.split(jax.random.key(0), 1))
+        steps = sampling_steps(DDIM(), Schedule(), 50, prediction="epsilon")
+        predict = guided(denoise, jnp.full(1, GUIDANCE))
+        return sample(DDIM(), predict, z, steps, jax.random.split(jax.random.key(0), 1))
 
-    assert timesteps(Schedule(), 50)[[0, -1]].tolist() == [981, 1]
+    assert timesteps(Schedule(), 50, "leading")[[0, -1]].tolist() == [981, 1]
     out = trajectory(trees["unet"], z)
     assert difference(out, channels_last(expected)) < BOUND
     assert difference(z, channels_last(expected)) > 0.5  # the initial noise is far from the result

@@ -15,7 +15,7 @@ from vcjax.errors import BadInput
 from vcjax.video import Clip
 from vcjax.video import write as module
 from vcjax.video.read import probe, read
-from vcjax.video.write import grid
+from vcjax.video.write import grid, read_comment
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 0, 0), (255, 255, 255), (128, 64, 200)]
 FORMS = [".mp4", ".gif", ".webp"]
@@ -91,6 +91,28 @@ def test_the_same_frames_give_the_same_bytes_on_any_number_of_cores(tmp_path: Pa
     finally:
         os.sched_setaffinity(0, cores)
     assert (tmp_path / f"many{suffix}").read_bytes() == (tmp_path / f"one{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif", ".webp", ".png"])
+@pytest.mark.parametrize("comment", ["short", "\u00e4\u2603 " * 20, "x" * 100_000])
+def test_a_comment_is_stored_and_changes_no_pixel(tmp_path: Path, suffix: str, comment: str) -> None:
+    clip, path, plain = noise(3), tmp_path / f"with{suffix}", tmp_path / f"without{suffix}"
+    clip.save(path, comment)
+    clip.save(plain)
+    assert read_comment(path) == comment
+    assert read_comment(plain) == ""
+    np.testing.assert_array_equal(read(path).frames, read(plain).frames)
+    before = path.read_bytes()
+    clip.save(path, comment)
+    assert path.read_bytes() == before
+
+
+def test_a_comment_of_a_file_that_is_no_video_is_an_error(tmp_path: Path) -> None:
+    for name in ("text.mp4", "text.gif", "missing.png", "missing.mp4"):
+        if name.startswith("text"):
+            (tmp_path / name).write_text("not a video")
+        with pytest.raises(BadInput, match=name):
+            read_comment(tmp_path / name)
 
 
 def test_a_grid_lays_frames_out_row_by_row(tmp_path: Path) -> None:
@@ -195,7 +217,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
 def test_no_space_left_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def full(_frames: np.ndarray, _fps: float, path: Path) -> None:
+    def full(_frames: np.ndarray, _fps: float, path: Path, _comment: str) -> None:
         path.write_bytes(b"partial")
         raise error
 
@@ -207,7 +229,7 @@ def test_no_space_left_is_one_sentence(
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_frames: np.ndarray, _fps: float, path: Path) -> None:
+    def interrupted(_frames: np.ndarray, _fps: float, path: Path, _comment: str) -> None:
         path.write_bytes(b"partial")
         raise KeyboardInterrupt
 

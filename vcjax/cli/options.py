@@ -90,15 +90,27 @@ def extract_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _option(name: str, flag: str, text: str) -> inspect.Parameter:
-    option = typer.Option(flag, help=text[0].upper() + text[1:], rich_help_panel="Conditions")
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
+    # A list, so that an option that is given twice can be refused instead of the first one ignored.
+    option = typer.Option(
+        flag, help=text[0].upper() + text[1:], metavar="<str>", rich_help_panel="Conditions"
     )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, option]
+    )
+
+
+def once(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the options of conditions, each of which may be given once."""
+    for name, values in options.items():
+        if values is not None and len(values) > 1:
+            raise BadInput(f"{_flag(name)} is given {len(values)} times: give it once")
+    return {name: values[0] if values else None for name, values in options.items()}
 
 
 def condition_values(options: dict[str, Any]) -> dict[str, Any]:
     """Return the values of the condition options as the composer takes them."""
     values: dict[str, Any] = {}
+    options = once(options)
     for name in CATALOGUE:
         finished, source = options[name], options.get(f"{name}_from")
         further, flag = extract_options(name, options), _flag(name)
@@ -129,6 +141,18 @@ def names(values: NameList) -> list[str] | None:
     if not values:
         return None
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def number_list(flag: str, values: NameList, kind: type) -> list[Any] | None:
+    """Return the numbers of a list option; None where it is not given."""
+    words = names(values)
+    if words is None:
+        return None
+    try:
+        return [kind(word) for word in words]
+    except ValueError as error:
+        what = "integers" if kind is int else "numbers"
+        raise BadInput(f"{flag} must be {what}, {LIST_HINT}, not {','.join(words)!r}") from error
 
 
 def strengths(values: NameList) -> dict[str, float]:

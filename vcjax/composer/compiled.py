@@ -3,7 +3,6 @@
 The first argument of each is its network, which is static; parameters and arrays follow.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,13 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, UInt8
 
-from vcjax.diffusion.ddim import Steps, sample
 from vcjax.diffusion.guidance import guided
+from vcjax.diffusion.sampler import Sampler, Steps, sample
 from vcjax.models.autoencoder import Autoencoder, Posterior
 from vcjax.models.layout import SINGLE_DEVICE, Layout
 from vcjax.models.unet import UNet
 from vcjax.parallel import compilation
-from vcjax.progress import ProgressCallback
 from vcjax.weights.networks import apply
 from vcjax.weights.trees import Tree
 
@@ -49,67 +47,44 @@ def add_map(total: Array, encoded: Array, weights: Array) -> Array:
     return total + weights[:, None, None, None, None] * encoded
 
 
-@partial(compilation.jit, static_argnums=0, donate_argnums=2)
+@partial(compilation.jit, static_argnums=(0, 1), donate_argnums=3)
 def sample_chunk(
+    sampler: Sampler,
     unet: UNet,
     parameters: Tree,
-    z: Array,
+    state: Any,
     rows: Steps,
     keys: Array,
     maps: Array,
     tokens: Array,
     mask: Array,
-    guidance: Array | float,
-) -> Array:
+    weights: Array | Any,
+) -> Any:
     """Take a chunk of the sampling steps.
 
     Args:
+        sampler: sampling method.
         unet: denoising network.
         parameters: its parameters.
-        z: latents, `[B, F, h, w, c]`; the buffer is donated.
+        state: state of the sampler, with latents `[B, F, h, w, c]`; its buffers are donated.
         rows: sampling steps.
         keys: keys of the sampler's noise, `[B]`.
-        maps: summed encodings of maps, `[B or 2 B, F, h, w, m]`. 2 B rows are those of the negative and then
-            of the positive branch of guidance.
-        tokens: tokens, `[B or 2 B, L, D]`.
-        mask: key mask of the tokens, `[B or 2 B, L]`.
-        guidance: guidance weight, for two branches.
+        maps: summed encodings of maps, `[G B, F, h, w, m]`: the rows of the first branch of guidance, then those of
+            the next.
+        tokens: tokens, `[G B, L, D]`.
+        mask: key mask of the tokens, `[G B, L]`.
+        weights: guidance weights, `[G - 1]`.
 
     Returns:
-        Latents after the last step.
+        State after the last step.
     """
 
     def denoise(z: Array, t: Array) -> Array:
         return apply(unet, parameters, z, t, maps, tokens, mask)
 
-    two_branches = maps.shape[0] == 2 * z.shape[0]
-    z = sample(guided(denoise, guidance) if two_branches else denoise, z, rows, keys)
-    return unet.layout.replicated(z)  # sharded as the input, for the next call
-
-
-def sample_in_chunks(
-    run_chunk: Callable[[Array, Steps], Array], z: Array, table: Steps, progress: ProgressCallback
-) -> Array:
-    """Take all sampling steps, `STEPS_PER_CALL` at a time.
-
-    Args:
-        run_chunk: function of latents and a chunk of the steps, which returns the latents after them.
-        z: initial noise.
-        table: all sampling steps.
-        progress: called before compilation and after each chunk.
-
-    Returns:
-        Latents after the last step.
-    """
-    chunks = table.chunks(STEPS_PER_CALL)
-    progress("compiling the sampler", 0, 0)
-    z = run_chunk(z, chunks[0].inactive())  # compiles if necessary; inactive steps are not computed
-    progress("sampling", 0, len(table))
-    for i, rows in enumerate(chunks):
-        # Blocking makes the reported progress exact and idles the device for microseconds only.
-        z = jax.block_until_ready(run_chunk(z, rows))
-        progress("sampling", min((i + 1) * STEPS_PER_CALL, len(table)), len(table))
-    return z
+    predict = guided(denoise, weights) if weights.shape[0] else denoise
+    state = sample(sampler, predict, state, rows, keys)
+    return jax.tree.map(unet.layout.replicated, state)  # sharded as the input, for the next call
 
 
 @partial(compilation.jit, static_argnums=0)

@@ -1,5 +1,6 @@
 """Frames and arrays from files, clips and arrays that the user provides."""
 
+import dataclasses
 import pathlib
 import warnings
 from os import PathLike
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from vcjax.conditions.base import ClipShape, SourceVideo
+from vcjax.conditions.base import ClipShape, FilePath, SourceVideo
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.video.clip import Clip
 
@@ -17,12 +18,23 @@ WHITE = (255, 255, 255)
 TIME_TOLERANCE = 1e-6  # in frames: a time that falls on a frame selects it, whatever the rounding
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class FileClip(Clip):
+    """A clip sampled from a file, for conditions that extract from the file itself.
+
+    Attributes:
+        path: the file; frame i is displayed i / `fps` seconds after its beginning.
+    """
+
+    path: FilePath
+
+
 def sample_source(video: SourceVideo, shape: ClipShape) -> Clip:
     """Sample a source video at the model's frame rate and number of frames, in its own size.
 
-    A clip in memory with exactly that number of frames is returned unchanged. A source shorter than the
-    model's clips is sampled at a higher rate (see `sampling_rate`), which is the rate of the result. If
-    frames are still missing, as for an image, the last frame is repeated.
+    A clip in memory with exactly that number of frames is returned unchanged; the clip of a file is a
+    `FileClip`. A source shorter than the model's clips is sampled at a higher rate (see `sampling_rate`),
+    which is the rate of the result. If frames are still missing, as for an image, the last frame is repeated.
 
     Raises:
         BadInput: the file cannot be read.
@@ -43,7 +55,8 @@ def _sample(source: Any, shape: ClipShape, background: tuple[int, int, int]) -> 
 
         rate = _rate(probe(source).seconds, shape)
         frames = read(source, fps=rate, count=shape.frames, background=background).frames
-    return Clip(repeat_last(frames, shape.frames, describe_source(source)), rate)
+    frames = repeat_last(frames, shape.frames, describe_source(source))
+    return Clip(frames, rate) if isinstance(source, Clip) else FileClip(frames, rate, source)
 
 
 def _rate(seconds: float | None, shape: ClipShape) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
-from vcjax.conditions.media import describe_source, load_array
+from vcjax.conditions.media import FileClip, describe_source, load_array
 from vcjax.conditions.preview import draw_arrows
 from vcjax.conditions.strokes import as_strokes
 from vcjax.errors import BadInput
@@ -33,6 +33,9 @@ class Motion(MapCondition):
     accepts: ClassVar[str] = (
         "strokes (.json, .svg), or an array (.npy) in pixels per frame, x to the right and y down"
     )
+    extract_options: ClassVar[dict[str, str]] = {
+        "vectors": "encode (the default) re-encodes the sampled frames, stream takes the file's own vectors"
+    }
     drawn_over: ClassVar[str] = "image"
 
     form: Literal["centre", "blocks"] = "centre"
@@ -53,7 +56,16 @@ class Motion(MapCondition):
     def extract(
         self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **extract_options: Any
     ) -> Float32[np.ndarray, "F H W 2"]:
-        """Return motion vectors of the clip, re-encoded in memory as MPEG-4 Part 2."""
+        """Return motion vectors of the clip, re-encoded in memory as MPEG-4 Part 2, or of its file's stream.
+
+        With `vectors="stream"` the vectors are those of `vcjax.stream_motion`, in the same two forms, where
+        `centre` has one per 16x16 macroblock.
+        """
+        vectors = extract_options.get("vectors", "encode")
+        if vectors not in ("encode", "stream"):
+            raise BadInput(f"vectors of motion must be 'encode' or 'stream', not {vectors!r}")
+        if vectors == "stream":
+            return self._of_stream(clip, shape)
         from vcjax.video.motion import codec_motion, rasterise
         from vcjax.video.resize import resize_crop, resize_crop_field
 
@@ -62,6 +74,21 @@ class Motion(MapCondition):
         coded = codec_motion(frames, fps=clip.fps, bit_rate=self.bit_rate, gop=self.gop or len(clip))
         field = rasterise(coded.vectors, *frames.shape[1:3], form=self.form)
         return resize_crop_field(field, *size) if self.form == "centre" else field
+
+    def _of_stream(self, clip: Clip, shape: ClipShape) -> Float32[np.ndarray, "F H W 2"]:
+        """Return the motion that the clip's file holds; zero in frames that repeat the last one."""
+        from vcjax.video.resize import resize_crop_field
+        from vcjax.video.stream_motion import block_centres, stream_motion
+
+        if not isinstance(clip, FileClip):
+            raise BadInput("motion with vectors 'stream' needs a video file, not a clip in memory")
+        size = self.size(shape)
+        motion = stream_motion(
+            clip.path, fps=clip.fps, count=len(clip), size=None if self.form == "centre" else size
+        ).motion
+        if self.form == "centre":
+            motion = resize_crop_field(block_centres(motion), *size)
+        return np.concatenate([motion, np.zeros((len(clip) - len(motion), *size, 2), np.float32)])
 
     def preview(self, array: np.ndarray, shape: ClipShape, over: np.ndarray | None = None) -> np.ndarray:
         """Return arrows over an image `[1, H, W, 3]` of the clip's size, or over black."""

@@ -1,6 +1,7 @@
-"""Previews of conditions: maps as RGB images, and a clip beside all its conditions."""
+"""Previews of conditions: maps as RGB images, text as words, and a clip beside all its conditions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Complex, Float, UInt8
@@ -13,6 +14,12 @@ MIN_ARROW = 0.1  # arrows shorter than this fraction of the clip's longest are l
 BARBS = 0.4 * np.exp(np.array([-2.6j, 2.6j]))  # tip to ends of the barbs, for an arrow along x of length 1
 LABEL_HEIGHT = 16
 LABEL_WIDTH = 84  # pixels of the longest condition name in Pillow's default font
+MIN_FONT = 8  # pixels; smaller letters of Pillow's font are illegible
+LINES = 8  # lines of the largest font that fill a frame
+LEADING = 1.15  # distance of lines over the size of the font
+MARGIN = 2  # pixels around text
+CUT = "..."  # end of a text that does not fit
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
 def to_rgb(values: Float[np.ndarray, "F H W C"], shape: ClipShape) -> UInt8[np.ndarray, "F h w 3"]:
@@ -78,21 +85,93 @@ def _hue(vector: complex) -> tuple[int, ...]:
 
 
 def previews(
-    conditions: Mapping[str, Condition], arrays: Mapping[str, np.ndarray], shape: ClipShape
+    conditions: Mapping[str, Condition],
+    arrays: Mapping[str, np.ndarray],
+    shape: ClipShape,
+    texts: Mapping[str, str] = NO_TEXTS,
+    scale: int = 1,
 ) -> dict[str, UInt8[np.ndarray, "F H W 3"]]:
     """Return RGB previews of conditions, by name.
+
+    ```python
+    previews(composer.conditions, composer.read({"text": "a red star"}, shape), shape, {"text": "a red star"})
+    ```
 
     Args:
         conditions: the model's conditions.
         arrays: arrays of some of them, as the model takes them.
         shape: shape of the clip.
+        texts: sentences that token ids were read from, by condition; they are drawn at least `LABEL_WIDTH` wide.
+        scale: factor by which previews are larger than the clip; text is drawn at this size.
     """
     images = {}
     for name, array in arrays.items():
+        if name in texts:
+            width = max(scale * shape.width, LABEL_WIDTH)
+            images[name] = text_image(texts[name], scale * shape.height, width)
+            continue
         below = conditions[name].drawn_over
         over = {"over": conditions[below].preview(arrays[below], shape)} if below in arrays else {}
-        images[name] = conditions[name].preview(array, shape, **over)
+        images[name] = enlarge(conditions[name].preview(array, shape, **over), scale)
     return images
+
+
+def enlarge(frames: UInt8[np.ndarray, "F H W 3"], scale: int) -> UInt8[np.ndarray, "F h w 3"]:
+    """Return frames whose pixels are squares of `scale` pixels."""
+    return frames.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def text_image(text: str, height: int, width: int) -> UInt8[np.ndarray, "1 H W 3"]:
+    """Return a picture of wrapped text, white on black.
+
+    Its font is the largest in which all lines fit, from `height / LINES` down to `MIN_FONT` pixels. Text that
+    does not fit in the smallest one is cut and ends with dots.
+
+    Args:
+        text: the text; line breaks count as spaces.
+        height: height in pixels.
+        width: width in pixels.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    for size in range(max(height // LINES, MIN_FONT), MIN_FONT - 1, -1):
+        font = ImageFont.load_default(size)
+        lines = wrap(text or "(empty text)", font.getlength, width - 2 * MARGIN)
+        pitch = int(np.ceil(LEADING * size))
+        room = max((height - MARGIN) // pitch, 1)
+        if len(lines) <= room:
+            break
+    if len(lines) > room:
+        last = lines[room - 1]
+        while last and font.getlength(last + CUT) > width - 2 * MARGIN:
+            last = last[:-1]
+        lines = [*lines[: room - 1], last + CUT]
+    image = Image.new("RGB", (width, height))
+    for row, line in enumerate(lines):
+        ImageDraw.Draw(image).text((MARGIN, MARGIN / 2 + row * pitch), line, fill="white", font=font)
+    return np.asarray(image)[None]
+
+
+def wrap(text: str, measure: Callable[[str], float], width: int) -> list[str]:
+    """Break text into lines between words, and within a word that is longer than a line.
+
+    Args:
+        text: the text.
+        measure: function from a text to its width.
+        width: width of a line, in the unit of `measure`; a line has at least one character.
+    """
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and measure(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+            continue
+        if lines[-1]:
+            lines.append("")
+        for character in word:
+            if lines[-1] and measure(lines[-1] + character) > width:
+                lines.append("")
+            lines[-1] += character
+    return lines
 
 
 def vector_image(values: np.ndarray, shape: ClipShape) -> np.ndarray:

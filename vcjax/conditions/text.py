@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from vcjax.conditions.base import ClipShape, Condition, Field, Functions, Kind
-from vcjax.conditions.preview import vector_image
+from vcjax.conditions.preview import text_image
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
 
@@ -58,5 +58,5 @@ class Text(Condition):
         return stored[self.name]
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
-        """Return an image of the token ids."""
-        return vector_image(array.astype(np.float32), shape)
+        """Return an image of the number of tokens; `previews` draws the words where it has them."""
+        return text_image(f"text of {np.count_nonzero(array)} tokens", shape.height, shape.width)

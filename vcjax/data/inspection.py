@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from vcjax.conditions.motion import Motion
-from vcjax.conditions.preview import LABEL_HEIGHT, previews, side_by_side
+from vcjax.conditions.preview import LABEL_HEIGHT, MARGIN, previews, side_by_side, wrap
 from vcjax.data.records import FORMAT, NAME, PreparedDataset
 
 OTHER = "other"
@@ -18,7 +17,7 @@ GROUPS = {"mean": "latents", "std": "latents"}  # how fields outside of conditio
 CELLS = 8  # cells per side of the grid of `speed`
 BINS = 10
 BAR_WIDTH = 40  # characters of the longest bar of a histogram
-CHARACTER_WIDTH = 6  # pixels, of Pillow's default font
+TEXT = "text"  # condition that is shown as its caption
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,27 +93,29 @@ def histogram(values: Sequence[float | int]) -> list[str]:
 def contact_sheet(dataset: PreparedDataset, split: str, max_records: int) -> UInt8[np.ndarray, "Y X 3"]:
     """Return an image with a row per record: its caption above its conditions; records are evenly spaced.
 
-    Conditions are those of the middle frame.
+    Conditions are those of the middle frame. Text is shown as the words of the caption.
     """
     records = dataset.split(split)
     rows = []
     for index in evenly_spaced(len(records), max_records):
         record = records[index]
         arrays = {n: dataset.conditions[n].from_stored(m, index) for n, m in record["conditions"].items()}
-        frames = side_by_side(previews(dataset.conditions, arrays, dataset.shape), dataset.shape.fps).frames
-        rows.append(_with_caption(record["caption"], frames[len(frames) // 2]))
+        caption, shape = record["caption"], dataset.shape
+        frames = side_by_side(previews(dataset.conditions, arrays, shape, {TEXT: caption}), shape.fps).frames
+        rows.append(_with_caption(caption, frames[len(frames) // 2]))
     return np.concatenate(rows)
 
 
 def _with_caption(caption: str, image: UInt8[np.ndarray, "Y X 3"]) -> UInt8[np.ndarray, "y X 3"]:
-    """Return an image below a line of text."""
-    from PIL import Image, ImageDraw
+    """Return an image below its caption, in black on white, in as many lines as it needs."""
+    from PIL import Image, ImageDraw, ImageFont
 
-    width = image.shape[1]
-    line = Image.new("RGB", (width, LABEL_HEIGHT), "white")
-    text = textwrap.shorten(caption, width // CHARACTER_WIDTH, placeholder=" ...")
-    ImageDraw.Draw(line).text((2, 2), text, fill="black")
-    return np.concatenate([np.asarray(line), image])
+    width, font = image.shape[1], ImageFont.load_default()
+    lines = wrap(caption, font.getlength, width - 2 * MARGIN)
+    strip = Image.new("RGB", (width, LABEL_HEIGHT * len(lines)), "white")
+    for row, line in enumerate(lines):
+        ImageDraw.Draw(strip).text((MARGIN, MARGIN + LABEL_HEIGHT * row), line, fill="black", font=font)
+    return np.concatenate([np.asarray(strip), image])
 
 
 def _sizes(data: bytes) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Classifier-free guidance between any two sets of conditions (arXiv 2207.12598; VideoComposer, section 3.3)."""
+"""Classifier-free guidance between sets of conditions (arXiv 2207.12598; VideoComposer, section 3.3)."""
 
 from collections.abc import Callable
 
@@ -8,24 +8,32 @@ from jaxtyping import Array, Float, Int
 Denoise = Callable[[Array, Array], Array]
 
 
-def guided(denoise: Denoise, weight: Float[Array, ""] | float) -> Denoise:
-    """Turn a denoiser of two branches into one of the guided prediction.
+def guided(denoise: Denoise, weights: Float[Array, "W"]) -> Denoise:
+    """Turn a denoiser of G branches into one of the guided prediction.
 
-    out = out(negative) + weight * (out(positive) - out(negative)). It holds for epsilon, v and x0 alike, since at fixed
-    z and t each is affine in the others.
+    With the prediction out(c_i) under each set of conditions,
+
+        out = out(c_0) + sum_i w_i (out(c_i) - out(c_(i-1))),    i = 1 ... G - 1.
+
+    Two branches are the negative and the positive set of the paper. It holds for epsilon, v and x0 alike, since at
+    fixed z and t each is affine in the others.
 
     Args:
-        denoise: maps latents `[2 B, ...]` and timesteps `[2 B]` to predictions `[2 B, ...]` in one call. The first B
-            rows are conditioned on the negative set, the last B on the positive set.
-        weight: guidance weight w; 1 gives the positive branch alone.
+        denoise: maps latents `[G B, ...]` and timesteps `[G B]` to predictions `[G B, ...]` in one call. The first B
+            rows are conditioned on c_0, the next B on c_1, and so on.
+        weights: guidance weights w_1 ... w_(G-1): W = G - 1.
 
     Returns:
         A function of latents `[B, ...]` and timesteps `[B]`.
     """
+    count = weights.shape[0] + 1
 
     def combined(z: Float[Array, "B ..."], t: Int[Array, "B"]) -> Float[Array, "B ..."]:
-        out = denoise(jnp.concatenate([z, z]), jnp.concatenate([t, t]))
-        negative, positive = jnp.split(out, 2)
-        return negative + weight * (positive - negative)
+        out = denoise(jnp.concatenate([z] * count), jnp.concatenate([t] * count))
+        branches = jnp.split(out, count)
+        result = branches[0]
+        for i in range(1, count):
+            result = result + weights[i - 1] * (branches[i] - branches[i - 1])
+        return result
 
     return combined

@@ -17,22 +17,26 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from vcjax.composer.composer import Composer
-from vcjax.conditions.preview import side_by_side
+from vcjax.conditions.preview import enlarge, previews, side_by_side
 from vcjax.data.records import IMAGES, PreparedDataset
 from vcjax.errors import BadInput
 from vcjax.evaluation import perception
-from vcjax.evaluation.evaluator import EvalProtocol, Evaluator, decode_latents
+from vcjax.evaluation.evaluator import TEXT, EvalProtocol, Evaluator, decode_latents
 from vcjax.evaluation.intervals import bootstrap
-from vcjax.evaluation.report import markdown, write_scores
+from vcjax.evaluation.metrics import better
+from vcjax.evaluation.page import Notes, Table, markdown
+from vcjax.evaluation.report import page_scale, write_scores
 from vcjax.video.clip import Clip
 
 Features = Callable[[UInt8[np.ndarray, "N F H W 3"]], Float[np.ndarray, "N D"]]
 
-UNCONDITIONAL, TEXT, MOTION, ALL = "unconditional", "text", "motion", "all conditions"
+UNCONDITIONAL, MOTION, ALL = "unconditional", "motion", "all conditions"
 CONSISTENCY, CLIPSIM = "frame consistency (CLIP)", "CLIPSIM"
 END_POINT = "end-point error of codec motion, pixels per frame"
 FRECHET = "Frechet video distance"
-COLUMNS = ("case", "metric", "value", "interval", "reference")
+COLUMNS = ("case", "metric", "better", "value", "interval", "reference")
+HIGHER_IS_BETTER = {CONSISTENCY: True, CLIPSIM: True, END_POINT: False, FRECHET: False}
+NO_INTERVAL = "the Frechet distance is one number of all videos, so it has no interval over clips"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,27 +219,33 @@ def report(evaluator: DatasetEvaluator, shown: int, out: Path) -> str:
         The table.
     """
     scores = {case.name: evaluator.scores(case) for case in evaluator.cases}
-    rows = [
-        [
-            case,
-            metric,
-            f"{row['value']:.3g}",
-            f"{row['low']:.3g} to {row['high']:.3g}" if "low" in row else "",
-            f"{row['reference']:.3g}",
-        ]
-        for case, metrics in scores.items()
-        for metric, row in metrics.items()
-    ]
-    table = markdown(COLUMNS, rows)
+    notes, rows = Notes(), []
+    for case, metrics in scores.items():
+        for metric, row in metrics.items():
+            interval = f"{row['low']:.3g} to {row['high']:.3g}" if "low" in row else notes.cell(NO_INTERVAL)
+            numbers = [f"{row['value']:.3g}", interval, f"{row['reference']:.3g}"]
+            rows.append([case, metric, better(HIGHER_IS_BETTER[metric]), *numbers])
+    table = markdown(Table("Scores of each case", COLUMNS, rows, notes.lines))
     write_scores(out, scores, table)
-    composer = evaluator.composer
     for case in evaluator.cases:
         for position in range(shown):
-            read = composer.read(evaluator.conditions(case, position), composer.shape)
-            columns = {"target": evaluator.reference[position], **composer.preview(read, composer.shape)}
-            video = side_by_side({**columns, "result": evaluator.video(case, position)}, composer.shape.fps)
-            video.save(out / "shown" / f"{case.name.replace(' ', '_')}-{position:04d}.webp")
+            name = f"{case.name.replace(' ', '_')}-{position:04d}.webp"
+            _comparison(evaluator, case, position).save(out / "shown" / name)
     return table
+
+
+def _comparison(evaluator: DatasetEvaluator, case: DatasetCase, position: int) -> Clip:
+    """Return a video that shows the clip, the conditions of a case and the generated video side by side."""
+    composer, shape = evaluator.composer, evaluator.composer.shape
+    scale, conditions = page_scale(shape), evaluator.conditions(case, position)
+    arrays = composer.read(conditions, shape, int(evaluator.indices[position]))
+    texts = {TEXT: conditions[TEXT]} if TEXT in conditions else {}
+    columns = {
+        "target": enlarge(evaluator.reference[position], scale),
+        **previews(composer.conditions, arrays, shape, texts, scale),
+        "result": enlarge(evaluator.video(case, position), scale),
+    }
+    return side_by_side(columns, shape.fps)
 
 
 def load_features(name: str) -> Features:

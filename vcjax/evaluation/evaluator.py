@@ -23,6 +23,7 @@ from vcjax.weights.trees import Tree
 
 PROTOCOL = "protocol.json"
 SPRITES = "sprites:test"
+TEXT = "text"  # condition that is the caption of a clip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

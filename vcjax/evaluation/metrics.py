@@ -24,6 +24,9 @@ ALWAYS = ""  # condition of a metric that every video is scored for
 # Ratio of the object's area to its target area from which it keeps its identity in a frame.
 MIN_AREA_RATIO = 0.5
 MIN_PRESENCE = 0.5  # share of frames in which an object must be visible for its shape and direction to count
+FRAMES, VIDEOS, SHARE, COSINE = "share of frames", "share of videos", "0 to 1", "-1 to 1"  # units
+SPEED, COLOUR = "pixels per frame", "colours in 0 to 1"
+MOVING = "clips whose camera moves over a background that shows the motion"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,16 +61,25 @@ class Metric(NamedTuple):
         name: display name, with the unit.
         higher_is_better: whether a higher value is better.
         compute: function from videos to the value of each of them.
+        unit: unit, or range of a number without one.
         networks: names of the networks that it calls.
         subset: function from the target clips to the mask of those it is averaged over; None for all.
+        subset_name: description of these clips.
     """
 
     condition: str
     name: str
     higher_is_better: bool
     compute: Callable[[Videos], Float[AnyArray, "N"]]
+    unit: str
     networks: tuple[str, ...] = ()
     subset: Callable[[Sprites], Bool[np.ndarray, "N"]] | None = None
+    subset_name: str = ""
+
+
+def better(higher: bool) -> str:
+    """Return which values are better, in a word."""
+    return "higher" if higher else "lower"
 
 
 def _main_object(videos: Videos) -> Array:
@@ -195,23 +207,31 @@ def _frame_consistency(videos: Videos) -> np.ndarray:
 
 
 METRICS = (
-    Metric("text", "colour accuracy", True, _colour_accuracy),
-    Metric("text", "shape accuracy", True, _shape_accuracy),
-    Metric("text", "direction accuracy", True, _direction_accuracy),
-    Metric("text", "CLIPSIM", True, _clipsim, ("vision", "text_projection")),
-    Metric("style", "palette distance", False, _palette_distance),
-    Metric("style", "texture distance", False, _texture_distance),
-    Metric("image", "PSNR of the first frame, dB", True, _first_psnr),
-    Metric("image", "SSIM of the first frame", True, _first_ssim),
-    Metric("image", "object identity", True, _object_identity),
-    Metric("single_sketch", "F-score of lines, first frame", True, _first_line_f_score),
-    Metric("motion", "end-point error, pixels per frame", False, _end_point_error),
-    Metric("motion", "end-point error under a moving camera", False, _end_point_error, subset=_camera_moves),
-    Metric("trajectory", "trajectory error, pixels", False, _trajectory_error),
-    Metric("depth", "foreground IoU", True, _foreground_iou),
-    Metric("depth", "depth rank correlation", True, _depth_rank_correlation, ("depth",)),
-    Metric("mask", "PSNR of the visible region, dB", True, _visible_psnr),
-    Metric("sketch", "F-score of lines", True, _line_f_score),
-    Metric("strokes", "direction within 20 degrees", True, _stroke_accuracy),
-    Metric(ALWAYS, "frame consistency (CLIP)", True, _frame_consistency, ("vision",)),
+    Metric("text", "colour accuracy", True, _colour_accuracy, FRAMES),
+    Metric("text", "shape accuracy", True, _shape_accuracy, VIDEOS),
+    Metric("text", "direction accuracy", True, _direction_accuracy, VIDEOS),
+    Metric("text", "CLIPSIM", True, _clipsim, COSINE, ("vision", "text_projection")),
+    Metric("style", "palette distance", False, _palette_distance, COLOUR),
+    Metric("style", "texture distance", False, _texture_distance, COLOUR),
+    Metric("image", "PSNR of the first frame, dB", True, _first_psnr, "dB"),
+    Metric("image", "SSIM of the first frame", True, _first_ssim, "at most 1"),
+    Metric("image", "object identity", True, _object_identity, FRAMES),
+    Metric("single_sketch", "F-score of lines, first frame", True, _first_line_f_score, SHARE),
+    Metric("motion", "end-point error, pixels per frame", False, _end_point_error, SPEED),
+    Metric(
+        "motion",
+        "end-point error under a moving camera",
+        False,
+        _end_point_error,
+        SPEED,
+        subset=_camera_moves,
+        subset_name=MOVING,
+    ),
+    Metric("trajectory", "trajectory error, pixels", False, _trajectory_error, "pixels"),
+    Metric("depth", "foreground IoU", True, _foreground_iou, SHARE),
+    Metric("depth", "depth rank correlation", True, _depth_rank_correlation, COSINE, ("depth",)),
+    Metric("mask", "PSNR of the visible region, dB", True, _visible_psnr, "dB"),
+    Metric("sketch", "F-score of lines", True, _line_f_score, SHARE),
+    Metric("strokes", "direction within 20 degrees", True, _stroke_accuracy, VIDEOS),
+    Metric(ALWAYS, "frame consistency (CLIP)", True, _frame_consistency, COSINE, ("vision",)),
 )

@@ -1,6 +1,5 @@
-"""Report of an evaluation: scores as JSON, a Markdown table, and an HTML page with the videos."""
+"""Report of an evaluation: scores as JSON, Markdown tables, and an HTML page with the videos."""
 
-import html
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,30 +9,52 @@ from typing import Any
 import jax
 import numpy as np
 
-from vcjax.conditions.preview import side_by_side
+from vcjax.conditions.base import ClipShape
+from vcjax.conditions.preview import enlarge, previews, side_by_side
 from vcjax.data import sprites
 from vcjax.evaluation.cases import EvalCase
-from vcjax.evaluation.condition_sources import conditions_from_clip
-from vcjax.evaluation.evaluator import EvalProtocol
+from vcjax.evaluation.condition_sources import CONDITIONS
+from vcjax.evaluation.evaluator import TEXT, EvalProtocol
+from vcjax.evaluation.metrics import METRICS, better
+from vcjax.evaluation.page import Notes, Section, Shown, Table, markdown, page
 from vcjax.evaluation.sprite_evaluator import SpriteEvaluator
-from vcjax.evaluation.thresholds import Scores, check_thresholds
+from vcjax.evaluation.thresholds import RELATIVE, RELATIVE_BOUND, Scores, check_thresholds
 from vcjax.files import replacing
 from vcjax.video.clip import Clip
 
 SCORES, PAGE, TABLE = "scores.json", "index.html", "scores.md"
+MIN_SIDE = 128  # pixels of a frame's shorter side on the page; smaller frames are enlarged for legible text
+COLUMNS = (
+    "case", "metric", "unit", "better", "value", "interval", "baseline", "reference", "normalised",
+    "relative to single",
+)  # fmt: skip
 VERDICT_COLUMNS = ("case", "metric", "threshold", "value", "verdict")
-COLUMNS = ("case", "metric", "value", "interval", "baseline", "reference", "normalised", "relative to single")
-LEGEND = (
-    "baseline: the same case without the scored condition; "
-    "reference: the target clip through the autoencoder; "
-    "normalised: (value - baseline) / (reference - baseline); "
-    "relative to single: a pair's gain over the baseline divided by the gain of the condition by itself."
+LEGEND = {
+    "value": "mean over the clips, with its 95 % bootstrap interval; the column 'better' says whether "
+    "a higher or a lower value is better.",
+    "baseline (none)": "the same case generated with none of the scored condition: what the model reaches "
+    "without it.",
+    "reference (truth)": "the target clip itself, encoded and decoded by the autoencoder: what a perfect "
+    "video would score.",
+    "normalised": "(value - baseline) / (reference - baseline): 0 is as good as none, 1 as the truth.",
+}
+RELATIVE_LEGEND = {
+    "relative to single": "a pair's gain over the baseline divided by the gain of the condition by itself.",
+}
+VIDEO_LEGEND = {
+    "videos": "from left to right the target clip, each condition that the case was given, and the result. "
+    "Text is drawn as words, motion as arrows whose colour is their direction; style is a vector "
+    "(CLIP's embedding of a frame), drawn as grey squares.",
+}
+EQUAL = "the baseline equals the reference, so there is no scale from one to the other"
+NO_GAIN = "the condition by itself gains nothing over its baseline, so there is no ratio"
+NO_BOUND = (
+    "the condition by itself gains nothing in some or all bootstrap samples, so the ratio has no interval"
 )
-STYLE = "body{font-family:sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:right}td:nth-child(-n+2){text-align:left}img{margin:.2em}"
 
 
 def report(evaluator: SpriteEvaluator, cases: Sequence[EvalCase], shown: int, out: Path) -> Scores:
-    """Score cases whose videos have been generated, and write JSON, table and page to a folder.
+    """Score cases whose videos have been generated, and write JSON, tables and page to a folder.
 
     Args:
         evaluator: evaluator that generated the videos.
@@ -45,109 +66,136 @@ def report(evaluator: SpriteEvaluator, cases: Sequence[EvalCase], shown: int, ou
         The scores by case and metric.
     """
     scores = {case.name: evaluator.scores(case) for case in cases if case.scored}
-    rows, verdicts = _rows(scores), _verdicts(scores)
-    tables = [markdown(COLUMNS, rows)] + [markdown(VERDICT_COLUMNS, verdicts)] * bool(verdicts)
-    write_scores(out, scores, "\n".join(tables))
-    files = {case: _write_comparisons(evaluator, case, shown, out) for case in cases}
+    absent = {case.name: evaluator.absent(case) for case in cases if case.scored}
+    tables = [score_table(scores, absent)]
+    if verdicts := verdict_table(scores):
+        tables.append(verdicts)
+    legend = LEGEND | (RELATIVE_LEGEND if RELATIVE_LEGEND.keys() & set(tables[0].columns) else {})
+    explained = "\n".join(f"- {term}: {text}" for term, text in legend.items())
+    write_scores(out, scores, "\n".join([explained + "\n", *map(markdown, tables)]))
+    sections = [
+        Section(case.name, _describe(case), _write_comparisons(evaluator, case, shown, out)) for case in cases
+    ]
+    title = f"vcjax evaluate: {evaluator.protocol.model['name']}"
+    content = page(title, _protocol(evaluator.protocol), legend | VIDEO_LEGEND, tables, sections)
     with replacing(out / PAGE) as unfinished:
-        unfinished.write_text(_page(evaluator.protocol, rows, verdicts, files), "utf-8")
+        unfinished.write_text(content, "utf-8")
     return scores
 
 
-def comparison(evaluator: SpriteEvaluator, case: EvalCase, position: int) -> Clip:
-    """Return a video that shows the target clip, the conditions and the generated video side by side."""
+def comparison(evaluator: SpriteEvaluator, case: EvalCase, position: int, scale: int = 1) -> Clip:
+    """Return a video that shows the target clip, the conditions and the generated video side by side.
+
+    Args:
+        evaluator: evaluator that generated the video.
+        case: case of the video.
+        position: position of the clip in the evaluator's `indices`.
+        scale: factor by which it is larger than the clip.
+    """
     composer, seed = evaluator.composer, int(evaluator.indices[position])
-    shape = composer.shape
-    columns = {"target": np.asarray(evaluator.clips(case.target).frames[position])}
-    for name, variant in case.sources:
-        clip = jax.tree.map(lambda leaf: leaf[position], evaluator.clips(variant))
-        read = composer.read(conditions_from_clip(clip, (name,), shape.fps, seed), shape, seed)
-        (columns[name],) = composer.preview(read, shape).values()
-    return side_by_side({**columns, "result": evaluator.video(case, position)}, shape.fps)
+    conditions = evaluator.conditions(case, position)
+    arrays = composer.read(conditions, composer.shape, seed)
+    texts = {TEXT: conditions[TEXT]} if TEXT in conditions else {}
+    columns = {"target": enlarge(np.asarray(evaluator.clips(case.target).frames[position]), scale)}
+    for source, _ in case.sources:
+        name = CONDITIONS.get(source, source)
+        alone = previews(composer.conditions, {name: arrays[name]}, composer.shape, texts, scale)
+        columns[source] = alone[name]
+    columns["result"] = enlarge(evaluator.video(case, position), scale)
+    return side_by_side(columns, composer.shape.fps)
 
 
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    return "".join("| " + " | ".join(line) + " |\n" for line in (columns, ["---"] * len(columns), *rows))
+def page_scale(shape: ClipShape) -> int:
+    """Return the factor by which clips of this shape are enlarged on the page."""
+    return math.ceil(MIN_SIDE / min(shape.height, shape.width))
 
 
 def write_scores(out: Path, scores: Mapping[str, Any], table: str) -> None:
-    """Write the scores as JSON, with null for values that are not finite, and the Markdown table."""
+    """Write the scores as JSON, with null for values that are not finite, and the Markdown tables."""
     with replacing(out / SCORES) as unfinished:
         unfinished.write_text(json.dumps(_finite(scores), indent=1) + "\n", "utf-8")
     with replacing(out / TABLE) as unfinished:
         unfinished.write_text(table, "utf-8")
 
 
-def _rows(scores: Scores) -> list[list[str]]:
-    """Return a row of `COLUMNS` for each score."""
-    rows = []
+def score_table(scores: Scores, absent: Mapping[str, Mapping[str, str]]) -> Table:
+    """Return the table of the scores.
+
+    Args:
+        scores: rows by case and metric, as evaluators return them.
+        absent: by case the metrics without a value, and why they have none.
+    """
+    notes, rows = Notes(), []
     for case, metrics in scores.items():
-        for metric, row in metrics.items():
-            relative = row.get("relative_to_single")
-            relative_text = (
-                f"{relative['value']:.2f} ({relative['low']:.2f} to {relative['high']:.2f})"
-                if relative
-                else ""
-            )
-            numbers = (f"{row[key]:.3g}" for key in ("baseline", "reference", "normalised"))
-            interval = f"{row['low']:.3g} to {row['high']:.3g}"
-            rows.append([case, metric, f"{row['value']:.3g}", interval, *numbers, relative_text])
-    return rows
+        for metric in METRICS:
+            head = [case, metric.name, metric.unit, better(metric.higher_is_better)]
+            if metric.name in metrics:
+                rows.append(head + _values(metrics[metric.name], notes))
+            elif metric.name in absent.get(case, {}):
+                reason = notes.cell(absent[case][metric.name])
+                rows.append([*head, reason, *[""] * (len(COLUMNS) - len(head) - 1)])
+    return Table("Scores of each case", COLUMNS, rows, notes.lines).without_empty_columns()
 
 
-def _verdicts(scores: Scores) -> list[list[str]]:
-    """Return a row of `VERDICT_COLUMNS` for each threshold."""
-    return [
-        [threshold.case, threshold.metric, str(threshold), f"{value:.3g}", "passed" if passed else "failed"]
-        for threshold, value, passed in check_thresholds(scores)
-    ]
+def _values(row: Mapping[str, Any], notes: Notes) -> list[str]:
+    """Return the cells of a score, from `value` on."""
+    normalised, relative = notes.number(row["normalised"], EQUAL), ""
+    if "relative_to_single" in row:
+        value, low, high = (row["relative_to_single"][key] for key in ("value", "low", "high"))
+        relative = notes.number(value, NO_GAIN)
+        if math.isfinite(value):
+            bounds = f"{low:.2f} to {high:.2f}" if math.isfinite(low + high) else notes.cell(NO_BOUND)
+            relative = f"{value:.2f} ({bounds})"
+    interval = f"{row['low']:.3g} to {row['high']:.3g}"
+    value, baseline, reference = (f"{row[key]:.3g}" for key in ("value", "baseline", "reference"))
+    return [value, interval, baseline, reference, normalised, relative]
 
 
-def _write_comparisons(
-    evaluator: SpriteEvaluator, case: EvalCase, shown: int, out: Path
-) -> list[tuple[str, str]]:
-    """Write the comparison videos of a case; return their relative paths and their captions."""
-    clips = evaluator.clips(case.target)
-    captions = sprites.captions(jax.tree.map(lambda leaf: leaf[:shown], clips.facts))
-    files = []
-    for position, caption in enumerate(captions):
+def verdict_table(scores: Scores) -> Table | None:
+    """Return the table of the acceptance thresholds; None where the scores have none."""
+    notes, rows = Notes(), []
+    for threshold, value, passed in check_thresholds(scores):
+        zero = f"the threshold is a share of the {threshold.unit.removeprefix('of ')}, which is 0"
+        reason = {RELATIVE: NO_GAIN, RELATIVE_BOUND: NO_BOUND}.get(threshold.unit, zero)
+        cells = [threshold.case, threshold.metric, str(threshold), notes.number(value, reason)]
+        rows.append([*cells, "passed" if passed else "failed"])
+    title = "Acceptance thresholds, with the value in the unit of the threshold"
+    return Table(title, VERDICT_COLUMNS, rows, notes.lines) if rows else None
+
+
+def _describe(case: EvalCase) -> str:
+    """Return a sentence on what a case is generated from, and what it is scored for."""
+    sources = [f"{source} of the {variant} clip" for source, variant in case.sources]
+    made = f"Generated from {' and '.join(sources) or 'no conditions'}."
+    if not case.scored:
+        return f"{made} Not scored: other cases have it as their baseline."
+    scored = f"Scored for {', '.join(case.scored)} against the {case.target} clip."
+    return f"{made} {scored} Baseline: {case.baseline}."
+
+
+def _write_comparisons(evaluator: SpriteEvaluator, case: EvalCase, shown: int, out: Path) -> list[Shown]:
+    """Write the comparison videos of a case, and return them with their captions."""
+    facts = jax.tree.map(lambda leaf: leaf[:shown], evaluator.clips(case.target).facts)
+    given = any(source == TEXT for source, _ in case.sources)
+    columns = ["target", *(source for source, _ in case.sources), "result"]
+    videos = []
+    for position, caption in enumerate(sprites.captions(facts)):
         name = f"shown/{case.name.replace(' ', '_')}-{position:04d}.webp"
-        comparison(evaluator, case, position).save(out / name)
-        files.append((name, caption))
-    return files
+        clip = comparison(evaluator, case, position, page_scale(evaluator.composer.shape))
+        clip.save(out / name)
+        text = evaluator.conditions(case, position)[TEXT] if given else caption
+        about = "Text given" if given else "Caption of the target, not given to the model"
+        shown_text = f"Clip {evaluator.indices[position]}. {about}: {text}"
+        videos.append(Shown(name, clip.frames.shape[1:3], columns, shown_text))
+    return videos
 
 
-def _page(
-    protocol: EvalProtocol,
-    rows: list[list[str]],
-    verdicts: list[list[str]],
-    files: Mapping[EvalCase, list[tuple[str, str]]],
-) -> str:
-    title = html.escape(
-        f"{protocol.clips} clips of the test split per case, {protocol.steps} steps, "
-        f"guidance {protocol.guidance:g}, model {protocol.model['name']}"
-    )
-    tables = f"<p>{html.escape(LEGEND)}</p>{_table(COLUMNS, rows)}"
-    if verdicts:
-        tables += _table(VERDICT_COLUMNS, verdicts)
-    sections = []
-    for case, videos in files.items():
-        images = "".join(
-            f'<img src="{name}" alt="{html.escape(text)}" title="{html.escape(text)}">'
-            for name, text in videos
-        )
-        sections.append(f"<h2>{html.escape(case.name)}</h2>{images}")
+def _protocol(protocol: EvalProtocol) -> str:
+    """Return a sentence on how the videos were made."""
     return (
-        f'<!doctype html><meta charset="utf-8"><title>vcjax evaluate</title><style>{STYLE}</style>'
-        f"<h1>{title}</h1>{tables}{''.join(sections)}\n"
+        f"Model {protocol.model['name']} on {protocol.clips} clips of the sprite world's test split, "
+        f"{protocol.steps} steps, guidance {protocol.guidance:g}, {protocol.dtype}."
     )
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["".join(f"<th>{name}</th>" for name in columns)]
-    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def _finite(value: Any) -> Any:

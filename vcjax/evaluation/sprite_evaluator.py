@@ -75,9 +75,7 @@ class SpriteEvaluator(Evaluator):
         """
         target, single_cases = case.target, dict(case.single)
         table = {}
-        for metric in METRICS:
-            if metric.condition not in (ALWAYS, *case.scored) or not self._supports(metric):
-                continue
+        for metric in self._metrics(case):
             value = self._values(case.name, target, metric)
             if not value.size:  # with few clips the metric's subset may be empty
                 continue
@@ -98,9 +96,23 @@ class SpriteEvaluator(Evaluator):
             table[metric.name] = row
         return table
 
-    def _supports(self, metric: Metric) -> bool:
-        """Return whether the model has the networks that a metric calls."""
-        return all(network in self.composer.functions for network in metric.networks)
+    def absent(self, case: EvalCase) -> dict[str, str]:
+        """Return the metrics of a case that `scores` has no row for, as none of the clips counts, and why."""
+        clips = self.clips(case.target)
+        return {
+            metric.name: f"none of the evaluated clips is among those that count, {metric.subset_name}"
+            for metric in self._metrics(case)
+            if metric.subset and not metric.subset(clips).any()
+        }
+
+    def _metrics(self, case: EvalCase) -> list[Metric]:
+        """Return the metrics that a case is scored for and whose networks the model has."""
+        functions, scored = self.composer.functions, (ALWAYS, *case.scored)
+        return [
+            metric
+            for metric in METRICS
+            if metric.condition in scored and all(network in functions for network in metric.networks)
+        ]
 
     def _values(self, name: str | None, target: str, metric: Metric) -> Float[np.ndarray, "N"]:
         """Return a metric of each video of a case against a variant, computed once.
@@ -129,16 +141,24 @@ class SpriteEvaluator(Evaluator):
             )
         return self._cached[name, target]
 
-    def sample(self, case: EvalCase, position: int) -> UInt8[np.ndarray, "F H W 3"]:
-        """Generate the video of a case for the clip at a position in `indices`."""
+    def conditions(self, case: EvalCase, position: int) -> dict[str, Any]:
+        """Return the conditions that a video is generated from, by name, as a user passes them."""
         seed = int(self.indices[position])
         conditions: dict[str, Any] = {}
         for name, variant in case.sources:
             clip: Sprites = jax.tree.map(lambda leaf: leaf[position], self.clips(variant))
             conditions |= conditions_from_clip(clip, (name,), self.composer.shape.fps, seed)
-        guidance = self.protocol.guidance if case.guidance is None else case.guidance
+        return conditions
+
+    def sample(self, case: EvalCase, position: int) -> UInt8[np.ndarray, "F H W 3"]:
+        """Generate the video of a case for the clip at a position in `indices`."""
+        protocol = self.protocol
         return self.composer(
-            **conditions, steps=self.protocol.steps, guidance=guidance, negative=(), seed=seed
+            **self.conditions(case, position),
+            steps=protocol.steps,
+            guidance=protocol.guidance if case.guidance is None else case.guidance,
+            negative=(),
+            seed=int(self.indices[position]),
         ).frames
 
     def _reference(self, variant: str) -> UInt8[np.ndarray, "N F H W 3"]:

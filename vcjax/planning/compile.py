@@ -25,7 +25,8 @@ from vcjax.composer.compiled import STEPS_PER_CALL, sample_chunk
 from vcjax.composer.composer import Composer
 from vcjax.conditions.catalogue import map_channels, vector_dims
 from vcjax.data.sprites.selection import SpriteSelection
-from vcjax.diffusion.ddim import ddim_steps
+from vcjax.diffusion.ddim import DDIM
+from vcjax.diffusion.sampler import sampling_steps
 from vcjax.errors import BadInput
 from vcjax.parallel.batches import batch_sharding
 from vcjax.parallel.flops import count
@@ -194,9 +195,11 @@ def sampler_program(run: Run, mesh: Any, index: int) -> tuple[Any, tuple[Any, ..
     shapes = networks.shapes({}, {}, ["unet"])
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, run.compute_dtype), shapes)
     parameters = with_shardings(shapes, partition(mesh, run.rules, shapes))["unet"]
-    rows, *_ = ddim_steps(composer.schedule, composer.defaults.steps, prediction=composer.prediction).chunks(
-        STEPS_PER_CALL
+    sampler = DDIM()
+    table = sampling_steps(
+        sampler, composer.schedule, composer.defaults.steps, prediction=composer.prediction
     )
+    rows, *_ = table.chunks(STEPS_PER_CALL)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), clips))
     z = array(clips, shape.frames, *sides, unet.latent_channels)
     tokens = networks.text.context_length + len(vector_dims(composer.conditions))
@@ -205,7 +208,8 @@ def sampler_program(run: Run, mesh: Any, index: int) -> tuple[Any, tuple[Any, ..
         array(2 * clips, tokens, networks.tokens.token_dim),
         array(2 * clips, tokens, dtype=bool),
     )
-    inputs = (unet, parameters, z, rows, array(*keys.shape, dtype=keys.dtype), *given, np.float32(1))
+    keys = array(*keys.shape, dtype=keys.dtype)
+    inputs = (sampler, unet, parameters, z, rows, keys, *given, np.ones(1, np.float32))
     return sample_chunk, inputs, {"parameters": parameters, "latents": z, "maps and tokens": given}
 
 

@@ -58,8 +58,8 @@ class Clip:
         """Duration in seconds."""
         return len(self) / self.fps
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str], comment: str = "") -> None:
         """Write the clip to a file in the format given by the suffix; see `vcjax.video.write.write`."""
         from vcjax.video.write import write
 
-        write(self.frames, self.fps, path)
+        write(self.frames, self.fps, path, comment)

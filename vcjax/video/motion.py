@@ -188,10 +188,17 @@ def _flatten(vectors: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return frame, np.concatenate([np.empty(0, VECTOR), *vectors])
 
 
-def _fill_blocks(
+def fill_cells(
     frame: np.ndarray, vector: np.ndarray, values: np.ndarray, shape: tuple[int, int, int]
 ) -> np.ndarray:
-    """Return an array [F, H, W, C] with blocks filled with the values of their vectors, else zero."""
+    """Return cells [F, rows, columns, C] filled with the values of their blocks' vectors, else zero.
+
+    Args:
+        frame: frame index of each vector.
+        vector: motion vectors of type `VECTOR`.
+        values: values of each vector, [N, C].
+        shape: number, height and width of frames; the cells cover complete macroblocks.
+    """
     count, height, width = shape
     macroblock = 2 * CELL  # frames are coded as complete macroblocks
     rows, columns = -(-height // macroblock) * 2, -(-width // macroblock) * 2
@@ -202,4 +209,16 @@ def _fill_blocks(
         for right in range(2):
             covers = (vector["h"] > down * CELL) & (vector["w"] > right * CELL)
             cells[frame[covers], row[covers] + down, column[covers] + right] = values[covers]
+    return cells
+
+
+def expand_cells(cells: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the pixels [F, height, width, C] of cells [F, rows, columns, C]."""
     return cells.repeat(CELL, axis=1).repeat(CELL, axis=2)[:, :height, :width]
+
+
+def _fill_blocks(
+    frame: np.ndarray, vector: np.ndarray, values: np.ndarray, shape: tuple[int, int, int]
+) -> np.ndarray:
+    """Return an array [F, H, W, C] with blocks filled with the values of their vectors, else zero."""
+    return expand_cells(fill_cells(frame, vector, values, shape), *shape[1:])

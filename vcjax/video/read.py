@@ -57,7 +57,7 @@ def probe(path: str | os.PathLike[str]) -> Info:
     with contextlib.closing(open_source(path)) as source:
         first = next(source.timed_frames(0.0), None)
         if first is None:
-            raise BadInput(_no_frame(path, 0.0, source.damage))
+            raise BadInput(no_frame(path, 0.0, source.damage))
         height, width = source.pixels(first.frame).shape[:2]
         return Info(height, width, source.rate, source.seconds, source.frames)
 
@@ -100,13 +100,13 @@ def read(
     Warns:
         VcjaxWarning: the file is damaged or truncated; the clip has the frames that could be decoded.
     """
-    _check_request(path, fps, count, start, size)
+    check_request(path, fps, count, start, size)
     target = (size, size) if isinstance(size, int) else size
     with contextlib.closing(open_source(path)) as source:
         rate = float(fps or source.rate)
         frames: list[np.ndarray] = []
         previous = None
-        for timed in _sample(source.timed_frames(start), rate, count, start, source.clock_error):
+        for timed in sample_frames(source.timed_frames(start), rate, count, start, source.clock_error):
             if timed is previous:  # displayed at several sampling times: reuse the array
                 frames.append(frames[-1])
                 continue
@@ -115,20 +115,15 @@ def read(
             target = target or frame.shape[:2]
             frames.append(resize_crop(frame[None], *target, rule="latent")[0])
         if not frames:
-            raise BadInput(_no_frame(path, start, source.damage))
-        if source.damage:
-            warnings.warn(
-                f"{path} is damaged or truncated ({source.damage[0]}): the clip has the {len(frames)} frames "
-                f"that could be decoded",
-                VcjaxWarning,
-                stacklevel=2,
-            )
+            raise BadInput(no_frame(path, start, source.damage))
+        warn_damaged(path, source.damage, len(frames))
     return Clip(_stack(frames), rate)
 
 
-def _check_request(
+def check_request(
     path: str | os.PathLike[str], fps: float | int | None, count: int | None, start: float | int, size: Any
 ) -> None:
+    """Raise BadInput where an argument of `read` is out of range."""
     if fps is not None and not 0 < fps < math.inf:
         raise BadInput(f"fps for {path} must be above 0, not {fps}")
     if count is not None and count < 1:
@@ -139,17 +134,29 @@ def _check_request(
         raise BadInput(f"size for {path} must be at least 1 pixel, not {size}")
 
 
-def _no_frame(path: str | os.PathLike[str], start: float | int, damage: list[str]) -> str:
+def no_frame(path: str | os.PathLike[str], start: float | int, damage: list[str]) -> str:
+    """Return the message of the error that no frame could be sampled."""
     if start > 0 and not damage:
         return f"{path} ends before {start:g} seconds; give a start within the video"
     reason = f" ({damage[0]})" if damage else ""
     return f"{path} contains no frame that can be decoded{reason}; give a complete video or image"
 
 
+def warn_damaged(path: str | os.PathLike[str], damage: list[str], count: int) -> None:
+    """Warn the caller of `read` where the file is damaged; `count` frames were sampled."""
+    if damage:
+        warnings.warn(
+            f"{path} is damaged or truncated ({damage[0]}): the clip has the {count} frames that could be "
+            f"decoded",
+            VcjaxWarning,
+            stacklevel=3,
+        )
+
+
 # -- sampling of timed frames
 
 
-def _sample(
+def sample_frames(
     timed_frames: Iterator[TimedFrame], fps: float, count: int | None, start: float | int, clock_error: float
 ) -> Iterator[TimedFrame]:
     """Yield the frame that is displayed at each of the times start + i / fps."""

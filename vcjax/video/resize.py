@@ -52,12 +52,15 @@ def resize_crop(
 
 
 def resize_crop_field(
-    field: Float32[np.ndarray, "F H W C"], height: int, width: int
+    field: Float32[np.ndarray, "F H W C"],
+    height: int,
+    width: int,
+    *,
+    rule: Literal["field", "latent"] = "field",
 ) -> Float32[np.ndarray, "F {height} {width} C"]:
     """Resize a vector field bilinearly, without antialiasing, and crop its centre; values are not rescaled.
 
-    Pixel centres are at half-integers as in `torch.nn.functional.interpolate(..., align_corners=False)`. The
-    long side is truncated, and the crop offset is rounded half to even as in torchvision's `CenterCrop`.
+    Pixel centres are at half-integers as in `torch.nn.functional.interpolate(..., align_corners=False)`.
 
     ```python
     resize_crop_field(motion, 256, 256)     # [16, 360, 640, 2] -> [16, 256, 256, 2], columns 100 to 355 of 455
@@ -67,14 +70,19 @@ def resize_crop_field(
         field: vector field, for example motion in pixels.
         height: target height in pixels.
         width: target width in pixels.
+        rule: "field" truncates the long side and rounds the crop offset half to even, as torchvision's
+            `CenterCrop` does; "latent" crops where `resize_crop(..., rule="latent")` does.
 
     Raises:
         BadInput: the target is smaller than one pixel.
     """
     _check_target(height, width)
-    full_height, full_width = _cover_truncated(field.shape[1], field.shape[2], height, width)
+    cover = _cover_truncated if rule == "field" else cover_rounded
+    full_height, full_width = cover(field.shape[1], field.shape[2], height, width)
     for axis, full, size in ((1, full_height, height), (2, full_width, width)):
-        below, above, weight = _bilinear_taps(field.shape[axis], full, size)
+        offset = (full - size) / 2
+        first = round(offset) if rule == "field" else int(offset)
+        below, above, weight = _bilinear_taps(field.shape[axis], full, size, first)
         weight = np.expand_dims(
             weight, tuple(range(1, field.ndim - axis))
         )  # broadcast over the axes after `axis`
@@ -91,7 +99,7 @@ def _resize_crop_image(image: Image.Image, height: int, width: int, rule: Rule) 
     if rule == "latent":
         while image.height >= 2 * height and image.width >= 2 * width:
             image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
-        full_height, full_width = _cover_rounded(image.height, image.width, height, width)
+        full_height, full_width = cover_rounded(image.height, image.width, height, width)
     else:
         full_height, full_width = _cover_truncated(image.height, image.width, height, width)
     image = image.resize((full_width, full_height), Image.Resampling.BICUBIC)
@@ -100,7 +108,7 @@ def _resize_crop_image(image: Image.Image, height: int, width: int, rule: Rule) 
     return image.crop((left, top, left + width, top + height))
 
 
-def _cover_rounded(height: int, width: int, target_height: int, target_width: int) -> tuple[int, int]:
+def cover_rounded(height: int, width: int, target_height: int, target_width: int) -> tuple[int, int]:
     """Return the size that covers the target at the frame's aspect ratio, with the long side rounded."""
     scale = max(target_height / height, target_width / width)
     return round(scale * height), round(scale * width)
@@ -113,15 +121,17 @@ def _cover_truncated(height: int, width: int, target_height: int, target_width: 
     return target_width * height // width, target_width
 
 
-def _bilinear_taps(length: int, full: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return both neighbours and the upper one's weight, for the central `size` of `full` samples.
+def _bilinear_taps(
+    length: int, full: int, size: int, first: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return both neighbours and the upper one's weight, for `size` of `full` samples.
 
     Args:
         length: number of input values.
         full: number of samples that `length` values are resized to.
-        size: number of samples to keep in the centre.
+        size: number of samples to keep.
+        first: index of the first one.
     """
-    first = round((full - size) / 2)
     position = (np.arange(first, first + size) + 0.5) * (length / full) - 0.5
     position = position.clip(0, length - 1)
     below = position.astype(np.intp)

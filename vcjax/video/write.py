@@ -5,6 +5,7 @@ import math
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vcjax.errors import BadInput
 from vcjax.files import check_target, replacing
@@ -30,7 +32,12 @@ GIF_TICK = 0.01  # seconds: unit of frame durations in gif
 GIF_MIN_TICKS = 2  # browsers display shorter frames for a tenth of a second
 
 
-def write(frames: UInt8[np.ndarray, "F H W 3"], fps: float | int, path: str | os.PathLike[str]) -> None:
+def write(
+    frames: UInt8[np.ndarray, "F H W 3"],
+    fps: float | int,
+    path: str | os.PathLike[str],
+    comment: str = "",
+) -> None:
     """Write frames to a file in the format given by the suffix.
 
     An existing file is replaced only by a complete one. `.mp4` is H.264 in yuv420p at CRF 18 with the index
@@ -45,6 +52,7 @@ def write(frames: UInt8[np.ndarray, "F H W 3"], fps: float | int, path: str | os
         frames: frames to write.
         fps: frame rate in frames per second.
         path: file to write.
+        comment: text to store in the file, see `read_comment`.
 
     Raises:
         BadInput: the suffix is not supported, the folder is not writable, or the disk is full.
@@ -53,7 +61,7 @@ def write(frames: UInt8[np.ndarray, "F H W 3"], fps: float | int, path: str | os
     check_output(path)
     with replacing(path) as unfinished:
         try:
-            _ENCODERS[path.suffix.lower()](frames, fps, unfinished)
+            _ENCODERS[path.suffix.lower()](frames, fps, unfinished, comment)
         except av.FFmpegError as error:
             raise OSError(error.errno, error.strerror) from error
 
@@ -91,11 +99,13 @@ def check_output(path: str | os.PathLike[str]) -> None:
     check_target(path)
 
 
-def _write_mp4(frames: np.ndarray, fps: float | int, path: Path) -> None:
+def _write_mp4(frames: np.ndarray, fps: float | int, path: Path, comment: str) -> None:
     height, width = frames.shape[1:3]
     frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(f"file:{path}", "w", format="mp4", options=options) as container:
+        if comment:
+            container.metadata["comment"] = comment
         stream = container.add_stream("libx264", rate=1 / frame_period(fps), options=X264)
         _configure(stream, frames)
         for index, pixels in enumerate(frames):
@@ -115,12 +125,14 @@ def _configure(stream: VideoStream, frames: np.ndarray) -> None:
     stream.color_range = ColorRange.MPEG
 
 
-def _write_gif(frames: np.ndarray, fps: float | int, path: Path) -> None:
-    _write_animation(frames, fps, path, "GIF", tick=GIF_TICK, min_ticks=GIF_MIN_TICKS)
+def _write_gif(frames: np.ndarray, fps: float | int, path: Path, comment: str) -> None:
+    metadata = {"comment": comment.encode("utf-8")} if comment else {}
+    _write_animation(frames, fps, path, "GIF", tick=GIF_TICK, min_ticks=GIF_MIN_TICKS, **metadata)
 
 
-def _write_webp(frames: np.ndarray, fps: float | int, path: Path) -> None:
-    _write_animation(frames, fps, path, "WEBP", tick=0.001, min_ticks=1, quality=WEBP_QUALITY)
+def _write_webp(frames: np.ndarray, fps: float | int, path: Path, comment: str) -> None:
+    metadata = {"xmp": comment.encode("utf-8")} if comment else {}
+    _write_animation(frames, fps, path, "WEBP", tick=0.001, min_ticks=1, quality=WEBP_QUALITY, **metadata)
 
 
 def _write_animation(
@@ -131,7 +143,7 @@ def _write_animation(
     *,
     tick: float,
     min_ticks: int,
-    **options: int,
+    **options: Any,
 ) -> None:
     # Times are rounded down, not durations, so that rounding errors do not accumulate and no frame is late.
     times = [int(index / fps / tick + 1e-6) for index in range(len(frames) + 1)]
@@ -142,8 +154,30 @@ def _write_animation(
     first.save(path, file_format, save_all=True, append_images=rest, duration=milliseconds, loop=0, **options)
 
 
-def _write_png(frames: np.ndarray, _fps: float | int, path: Path) -> None:
-    Image.fromarray(grid(frames)).save(path, "PNG")
+def _write_png(frames: np.ndarray, _fps: float | int, path: Path, comment: str) -> None:
+    metadata = PngInfo()
+    if comment:
+        metadata.add_itxt("Comment", comment)
+    Image.fromarray(grid(frames)).save(path, "PNG", pnginfo=metadata)
+
+
+def read_comment(path: str | os.PathLike[str]) -> str:
+    """Return the comment that `write` stored in a file; empty where there is none.
+
+    Raises:
+        BadInput: the file cannot be read as a video or an image.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".mp4":
+            with av.open(f"file:{path}") as container:
+                return container.metadata.get("comment", "")
+        with Image.open(path) as image:
+            values = [image.info.get(key, "") for key in ("Comment", "comment", "xmp")]
+    except (OSError, av.FFmpegError, SyntaxError) as error:
+        raise BadInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    value = next((value for value in values if value), "")
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 _ENCODERS = {".mp4": _write_mp4, ".gif": _write_gif, ".webp": _write_webp, ".png": _write_png}

@@ -1,0 +1,329 @@
+"""`vcjax generate`: sample videos from conditions, from a list of requests, or as an earlier video was sampled."""
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import vcjax
+from vcjax.cli import options
+from vcjax.cli.options import LIST_HINT, Frames, Model, NameList, Size, Steps
+from vcjax.cli.terminal import console
+from vcjax.diffusion.samplers import SAMPLERS
+from vcjax.diffusion.timesteps import SPACINGS
+from vcjax.errors import BadInput
+from vcjax.progress import ProgressCallback, no_progress, report_progress
+
+Weights = Annotated[
+    NameList,
+    typer.Option(
+        help="Guidance weight; with several branches a weight for each but the first, by comma.",
+        show_default=options.model_default("defaults.guidance"),
+    ),
+]
+Positive = Annotated[
+    NameList,
+    typer.Option(
+        help=f"Conditions of the positive branch of guidance, {LIST_HINT}.",
+        show_default="all that are given",
+    ),
+]
+Negative = Annotated[
+    NameList,
+    typer.Option(
+        help=f"Conditions of its negative branch, {LIST_HINT}; '' for none.",
+        show_default="all that are given but text and style",
+    ),
+]
+Branch = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Conditions of one branch of a chain of guidance, by comma; '' for none. Repeat it for each branch, from "
+        "the first on, in place of --negative and --positive.",
+        show_default="the negative and the positive branch",
+    ),
+]
+Strength = Annotated[
+    NameList,
+    typer.Option(help=f"Strength of a condition, as NAME=NUMBER, {LIST_HINT}.", show_default="1 each"),
+]
+Seeds = Annotated[
+    NameList,
+    typer.Option(
+        help="Seed of the initial noise, and of everything drawn at random. Several seeds, "
+        f"{LIST_HINT}, give as many videos, NAME_SEED.mp4.",
+        show_default="0",
+    ),
+]
+SamplerName = Annotated[str, typer.Option(help=f"Sampler: {' or '.join(SAMPLERS)}.")]
+SpacingName = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Spacing of timesteps: {', '.join(SPACINGS)}.",
+        show_default="of ddim the released model's, of dpmpp_2m logsnr",
+    ),
+]
+Devices = Annotated[
+    int | None, typer.Option(help="Number of devices that share the frames of the video.", show_default="1")
+]
+Executables = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder to store compiled executables in, and to load them from; use only one that you trust.",
+        show_default="none, JAX's compilation cache only",
+    ),
+]
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="Video to write: .mp4, .gif, .webp, or .png for a grid.",
+        show_default="outputs/video.mp4; with --replay outputs/FILE",
+    ),
+]
+Replay = Annotated[
+    Path | None,
+    typer.Option(
+        help="Video of an earlier generation, which is sampled again from the request that it holds.",
+        show_default=False,
+    ),
+]
+Batch = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with a request in JSON per line, and its file as out. Videos that exist with the same request are "
+        "kept; failures are listed at the end.",
+        show_default=False,
+    ),
+]
+
+
+def generate(
+    out: Out = None,
+    model: Model = "tiny",
+    sampler: SamplerName = "ddim",
+    spacing: SpacingName = None,
+    steps: Steps = None,
+    guidance: Weights = None,
+    positive: Positive = None,
+    negative: Negative = None,
+    branch: Branch = None,
+    negative_text: Annotated[str, typer.Option(help="Text of the first branch of guidance.")] = "",
+    strength: Strength = None,
+    eta: Annotated[float, typer.Option(help="Noise of the sampler ddim: 0 is DDIM, 1 is DDPM.")] = 0.0,
+    seed: Seeds = None,
+    frames: Frames = None,
+    size: Size = None,
+    replay: Replay = None,
+    batch: Batch = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace videos that exist.")] = False,
+    devices: Devices = None,
+    executables: Executables = None,
+    **conditions: Any,
+) -> None:
+    """Sample a video from any subset of the conditions.
+
+    Maps are given finished (--motion FILE) or extracted from a source video (--motion-from FILE). The video file holds
+    its request, for --replay.
+    """
+    from vcjax.composer.request import request_from_arguments
+
+    request = request_from_arguments(
+        model,
+        positive=options.names(positive),
+        negative=options.names(negative),
+        branches=None if branch is None else [options.names([names]) or [] for names in branch],
+        negative_text=negative_text,
+        guidance=options.number_list("--guidance", guidance, float),
+        strength=options.strengths(strength),
+        sampler=sampler,
+        spacing=spacing,
+        steps=steps,
+        eta=eta,
+        seeds=options.number_list("--seed", seed, int) or [0],
+        frames=frames,
+        size=options.size(size),
+        **options.condition_values(conditions),
+    )
+
+    @functools.cache
+    def load(name: str) -> Any:
+        return vcjax.load(name, executables=executables, mesh=options.mesh(devices))
+
+    if replay is not None or batch is not None:
+        raise typer.Exit(_from_file(request, replay, batch, out, load, overwrite))
+    with report_progress("steps") as progress:
+        results = [
+            _generate(path, each, load, overwrite, progress)
+            for path, each in _outputs(out or Path("outputs/video.mp4"), request)
+        ]
+    for line in results:
+        _print(line)
+
+
+def _from_file(
+    request: Any,
+    replay: Path | None,
+    batch: Path | None,
+    out: Path | None,
+    load: Callable[[str], Any],
+    overwrite: bool,
+) -> int:
+    """Generate from a video or from a batch file; return the exit code."""
+    from vcjax.composer.request import Request
+
+    if replay is not None and batch is not None:
+        raise BadInput("--replay and --batch exclude one another: give one of them")
+    if request.to_json() != Request().to_json():
+        name = "batch" if replay is None else "replay"
+        raise BadInput(f"--{name} takes its request from the file: leave the other options")
+    if replay is not None:
+        _replay(replay, out or Path("outputs") / replay.name, load)
+        return 0
+    assert batch is not None
+    if out is not None:
+        raise BadInput("--out is for one request: name the file of each request in --batch as out")
+    return _batch(batch, load, overwrite)
+
+
+def _outputs(out: Path, request: Any) -> Iterator[tuple[Path, Any]]:
+    """Yield a request of one seed, and its file, for each seed; all files are checked before the first is yielded."""
+    from vcjax.video.write import check_output
+
+    seeds = request.seeds
+    paths = [out] if len(seeds) == 1 else [out.with_stem(f"{out.stem}_{seed}") for seed in seeds]
+    for path in paths:
+        check_output(path)
+    for path, seed in zip(paths, seeds, strict=True):
+        yield path, dataclasses.replace(request, seeds=(seed,))
+
+
+def _generate(
+    path: Path, request: Any, load: Callable[[str], Any], overwrite: bool, progress: ProgressCallback
+) -> tuple[Path, str]:
+    """Write the video of a request of one seed, unless it exists; return its path and a summary.
+
+    Raises:
+        BadInput: the request is invalid, or the file is another video and is not to be replaced.
+    """
+    from vcjax.composer.record import generation_record, read_record, same_result, save_with_record
+    from vcjax.composer.request import complete_request
+
+    began = time.monotonic()
+    progress(f"loading model {request.model}", 0, 0)
+    composer = load(request.model)
+    request = complete_request(request, composer)
+    record = generation_record(request)
+    if path.exists() and not overwrite:
+        try:
+            kept = same_result(read_record(path), record)
+        except BadInput as error:
+            raise BadInput(
+                f"{path} exists and holds no request: give --overwrite, or another file"
+            ) from error
+        if kept:
+            return path, "exists with the same request and is kept: --overwrite replaces it"
+        raise BadInput(f"{path} exists with another request: give --overwrite, or another file")
+    if not request.conditions and not request.negative_text:
+        _warn(f"{path}: no condition is given, so the video is unconditional")
+    if request.frames == 1 < composer.shape.frames:
+        _warn(f"{path}: one frame is asked of a model of clips of {composer.shape.frames} frames")
+    (clip,) = composer.generate(request, progress)
+    progress(f"writing {path}", 0, 0)
+    save_with_record(clip, path, record)
+    return path, (
+        f"seed {request.seeds[0]}, {request.steps} steps of {request.sampler}, {len(clip)} frames of "
+        f"{clip.height}x{clip.width} (height x width) at {clip.fps:g} fps, {time.monotonic() - began:.1f} seconds"
+    )
+
+
+def _replay(replay: Path, out: Path, load: Callable[[str], Any]) -> None:
+    """Sample a video again from the request that it holds.
+
+    Raises:
+        BadInput: the file holds no request, or its model or files have changed.
+    """
+    from vcjax.composer.record import differences, generation_record, read_record
+    from vcjax.composer.request import Request
+    from vcjax.video.write import check_output
+
+    check_output(out)
+    if out.suffix.lower() != replay.suffix.lower():
+        raise BadInput(f"{out} must end in {replay.suffix}, as {replay} does")
+    record = read_record(replay)
+    request = Request.from_json(record["request"])
+    inputs, environment = differences(record, generation_record(request))
+    if inputs:
+        raise BadInput(f"{replay} cannot be sampled again: {'; '.join(inputs)}")
+    if environment:
+        _warn(f"{replay} may differ from its replay: {'; '.join(environment)}")
+    with report_progress("steps") as progress:
+        result = _generate(out, request, load, True, progress)
+    _print(result)
+
+
+def _batch(file: Path, load: Callable[[str], Any], overwrite: bool) -> int:
+    """Write the videos of a list of requests; return the exit code, 1 where requests failed."""
+    failures: list[str] = []
+    outputs: set[Path] = set()
+    lines = _lines(file)
+    with report_progress("requests") as progress:
+        for index, (number, line) in enumerate(lines):
+            progress("generating", index, len(lines))
+            try:
+                out, request = _request_of(line)
+                for path, each in _outputs(out, request):
+                    if path.absolute() in outputs:
+                        raise BadInput(f"{path} is the file of an earlier request too")
+                    outputs.add(path.absolute())
+                    _print(_generate(path, each, load, overwrite, no_progress))
+            except BadInput as error:
+                failures.append(f"{file}:{number}: {error}")
+    for failure in failures:
+        _warn(failure)
+    if failures:
+        _warn(f"{len(failures)} of {len(lines)} requests failed")
+    return 1 if failures else 0
+
+
+def _lines(file: Path) -> list[tuple[int, str]]:
+    """Return the lines of a batch file that are not empty, with their numbers."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    if not lines:
+        raise BadInput(f"{file} holds no request")
+    return lines
+
+
+def _request_of(line: str) -> tuple[Path, Any]:
+    """Return the file and the request of a line of a batch."""
+    from vcjax.composer.request import Request
+
+    try:
+        table = json.loads(line)
+    except ValueError as error:
+        raise BadInput(f"not a request in JSON: {error}") from error
+    if not isinstance(table, dict) or not isinstance(table.get("out"), str):
+        raise BadInput('a request must be a table with its file as "out"')
+    out = table.pop("out")
+    return Path(out), Request.from_json(table)
+
+
+def _print(result: tuple[Path, str]) -> None:
+    """Print a path, and on standard error what is there."""
+    path, summary = result
+    print(path, flush=True)
+    _warn(f"{path}: {summary}")
+
+
+def _warn(text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,163 @@
+"""`LoadedModel`: a model with its weights, which are read when they are first used."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array
+
+from vcjax.composer.compiled import encode_text
+from vcjax.composer.model_config import Defaults, ModelSpec
+from vcjax.conditions.base import ClipShape, Condition
+from vcjax.diffusion.objective import Prediction
+from vcjax.diffusion.schedule import Schedule
+from vcjax.errors import BadInput
+from vcjax.models.clip import TextProjection
+from vcjax.models.layout import Layout
+from vcjax.parallel import compilation
+from vcjax.parallel.mesh import replicated
+from vcjax.parallel.rules import RULES, partition
+from vcjax.settings import integer
+from vcjax.weights.extraction import extractors
+from vcjax.weights.networks import Networks, apply
+from vcjax.weights.trees import Tree
+
+Loaded = TypeVar("Loaded", bound="LoadedModel")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model with its weights.
+
+    Attributes:
+        name: name of the model.
+        networks: networks of the model.
+        conditions: conditions of the model, by name.
+        schedule: noise schedule of the training.
+        prediction: prediction type of the UNet.
+        shape: shape of the training clips.
+        defaults: sampling defaults.
+        parameters: function that returns the parameters of a component, or of one of its encoders; they are
+            loaded at the first call.
+        tokenize: function from text to token ids.
+        mesh: device mesh, see `with_mesh`; a single device if None.
+        executables: wrapper of compiled functions, such as `vcjax.parallel.executables.ExecutableCache`.
+    """
+
+    name: str
+    networks: Networks
+    conditions: Mapping[str, Condition]
+    schedule: Schedule
+    prediction: Prediction
+    shape: ClipShape
+    defaults: Defaults
+    parameters: Callable[..., Tree]
+    tokenize: Callable[[str], np.ndarray]
+    mesh: Mesh | None = None
+    executables: Callable[[compilation.jit], Callable[..., Any]] = lambda function: function
+
+    def with_mesh(self: Loaded, mesh: Mesh) -> Loaded:
+        """Return the model on a device mesh: frames are sharded over axis `frames`, clips over the others.
+
+        ```python
+        composer = composer.with_mesh(make_mesh(MeshShape(frames=8)))  # shards each clip over eight devices
+        ```
+        """
+        layout = Layout(mesh)
+        unet, stc = (network.clone(layout=layout) for network in (self.networks.unet, self.networks.stc))
+
+        @functools.cache
+        def parameters(component: str, encoder: str | None = None) -> Tree:
+            tree = self.parameters(component, encoder)
+            return jax.device_put(tree, partition(mesh, RULES, {component: tree})[component])
+
+        networks = dataclasses.replace(self.networks, unet=unet, stc=stc)
+        return dataclasses.replace(self, networks=networks, parameters=parameters, mesh=mesh)
+
+    def replicate(self, x: Array) -> Array:
+        """Replicate an array over all devices of the mesh."""
+        return x if self.mesh is None else jax.device_put(x, replicated(self.mesh))
+
+    def with_model(self: Loaded, spec: ModelSpec) -> Loaded:
+        """Return another model with the same parameters, tokenizer and mesh."""
+        return dataclasses.replace(
+            self,
+            name=spec.name,
+            networks=spec.networks,
+            conditions=spec.conditions,
+            schedule=spec.schedule,
+            prediction=spec.prediction,
+            shape=spec.clip,
+            defaults=spec.defaults,
+        )
+
+    def with_parameters(self: Loaded, parameters: Tree) -> Loaded:
+        """Return the model with other parameters.
+
+        Args:
+            parameters: parameter trees by component.
+        """
+
+        def component_parameters(component: str, encoder: str | None = None) -> Tree:
+            return parameters[component] if encoder is None else parameters[component][encoder]
+
+        return dataclasses.replace(self, parameters=component_parameters)
+
+    def clip_shape(self, frames: int | None = None, size: tuple[int, int] | None = None) -> ClipShape:
+        """Return the model's clip shape with another number of frames or another size.
+
+        Raises:
+            BadInput: the number of frames is below 1, or the size is not a multiple of the networks'
+                downsampling.
+        """
+        if size is not None and not (isinstance(size, tuple | list) and len(size) == 2):
+            raise BadInput(f"size must be height and width, such as (64, 96), not {size!r}")
+        height, width = size or (self.shape.height, self.shape.width)
+        height, width = integer("height", height), integer("width", width)
+        multiple = self.networks.autoencoder.downsampling * self.networks.unet.downsampling
+        if height < multiple or width < multiple or height % multiple or width % multiple:
+            raise BadInput(
+                f"height and width must be multiples of {multiple} for this model, "
+                f"not {height}x{width} (height x width)"
+            )
+        frames = self.shape.frames if frames is None else integer("frames", frames)
+        return dataclasses.replace(self.shape, frames=frames, height=height, width=width)
+
+    def latent_shape(self, shape: ClipShape | None = None) -> tuple[int, int, int]:
+        """Return height, width and channels of the latent of a frame; `shape` is the model's if None."""
+        shape = self.shape if shape is None else shape
+        size = self.networks.autoencoder.latent_size(shape.height, shape.width)
+        return (*size, self.networks.unet.latent_channels)
+
+    @cached_property
+    def functions(self) -> dict[str, Callable[..., np.ndarray]]:
+        """Frozen networks that conditions may call, by name, as functions of NumPy arrays."""
+
+        def text(ids: np.ndarray) -> np.ndarray:
+            encode = self.executables(encode_text)
+            return np.asarray(encode(self.networks.text, self.parameters("text"), ids[None])[0])
+
+        functions = {"tokenizer": self.tokenize, "text": text, **extractors(self.networks, self.parameters)}
+        if self.networks.text_projection is not None:
+            functions["text_projection"] = partial(self._project_text, self.networks.text_projection)
+        return functions
+
+    def _project_text(self, projection: TextProjection, ids: np.ndarray) -> np.ndarray:
+        """Return the embedding of a text in the joint embedding space of CLIP, not normalised."""
+        hidden, parameters = self.functions["text"](ids), self.parameters("text_projection")
+        embedding = apply(projection, parameters, jnp.asarray(hidden)[None], jnp.asarray(ids)[None])
+        return np.asarray(embedding[0])
+
+    def condition(self, name: str) -> Condition:
+        """Return a condition of the model."""
+        if name not in self.conditions:
+            raise BadInput(
+                f"model {self.name} has no condition {name!r}: it has {', '.join(self.conditions)}"
+            )
+        return self.conditions[name]

@@ -1,0 +1,190 @@
+"""Sampling loop: one `lax.scan` over a table of coefficients, which a `Sampler` computes in float64.
+
+Schedule, prediction type and timesteps enter the table only. So the compiled loop is the same for all of them, and for
+any number of steps.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import lax
+from jaxtyping import Array, Float, Int, Key
+
+from vcjax.diffusion.guidance import Denoise
+from vcjax.diffusion.objective import Prediction, check_prediction
+from vcjax.diffusion.schedule import Schedule
+from vcjax.diffusion.timesteps import Spacing, timesteps
+from vcjax.errors import BadInput
+
+Row = Mapping[str, Array]
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A sampling method: hashable, without arrays, so that it can be a static argument.
+
+    Attributes:
+        stochastic: whether steps take noise, whose amount is `eta`.
+    """
+
+    stochastic: bool
+
+    def spacing(self, schedule: Schedule) -> Spacing:
+        """Return the default spacing of timesteps."""
+        ...
+
+    def coefficients(
+        self,
+        schedule: Schedule,
+        t: Int[np.ndarray, "K"],
+        s: Int[np.ndarray, "K"],
+        prediction: Prediction,
+        eta: float,
+    ) -> dict[str, np.ndarray]:
+        """Return the coefficients of the steps from t to s by name, each of shape `[K]` in float64."""
+        ...
+
+    def init(self, z: Float[Array, "B ..."]) -> Any:
+        """Return the state of the loop at the first step."""
+        ...
+
+    def step(self, state: Any, row: Row, out: Float[Array, "B ..."], noise: Any) -> Any:
+        """Return the state after a step.
+
+        Args:
+            state: state before the step.
+            row: coefficients of the step, scalars.
+            out: prediction of the network at `latents(state)`.
+            noise: standard normal noise in the shape of the latents; None where the sampler is not stochastic.
+        """
+        ...
+
+    def latents(self, state: Any) -> Float[Array, "B ..."]:
+        """Return the latents of a state."""
+        ...
+
+
+@struct.dataclass
+class Steps:
+    """Rows of the coefficient table, in sampling order. Every array has shape `[K]`.
+
+    Attributes:
+        t: timestep, int32.
+        active: False for padding rows, which leave the state unchanged and are not computed.
+        coefficients: coefficients of the sampler, by name.
+    """
+
+    t: Any
+    active: Any
+    coefficients: dict[str, Any]
+
+    def __len__(self) -> int:
+        return self.t.shape[0]
+
+    def inactive(self) -> "Steps":
+        """Return as many padding rows."""
+        return dataclasses.replace(self, active=np.zeros_like(self.active))
+
+    def chunks(self, size: int) -> list["Steps"]:
+        """Split the table into chunks of exactly `size` rows; the last one is padded with inactive rows."""
+        missing = -len(self) % size
+        filled = jax.tree.map(lambda x: np.pad(x, (0, missing)), self)
+        return [
+            jax.tree.map(lambda x, first=first: x[first : first + size], filled)
+            for first in range(0, len(filled), size)
+        ]
+
+
+def sampling_steps(
+    sampler: Sampler,
+    schedule: Schedule,
+    count: int,
+    *,
+    prediction: Prediction,
+    eta: float = 0.0,
+    spacing: str | None = None,
+    dtype: Any = np.float32,
+) -> Steps:
+    """Return the coefficients of a whole trajectory.
+
+    Each step goes to the next timestep, the last one to entry 0 of the schedule (not to alpha_bar = 1), as in the
+    released sampler.
+
+    Args:
+        sampler: sampling method.
+        schedule: schedule that the network was trained with.
+        count: number of steps.
+        prediction: what the network predicts.
+        eta: amount of noise, from 0 to 1; 0 for samplers that are not stochastic.
+        spacing: spacing of the timesteps, see `vcjax.diffusion.timesteps.timesteps`; the sampler's default if None.
+        dtype: type of the coefficients.
+
+    Raises:
+        BadInput: count or eta out of range, or a prediction type or spacing that the schedule does not allow.
+    """
+    check_prediction(prediction, schedule)
+    if not 0.0 <= eta <= 1.0:
+        raise BadInput(f"eta must be from 0 (deterministic) to 1 (DDPM), not {eta}")
+    if eta and not sampler.stochastic:
+        raise BadInput(f"eta must be 0 for this sampler, which takes no noise, not {eta}")
+    t = timesteps(schedule, count, spacing or sampler.spacing(schedule))
+    s = np.append(t[1:], np.int32(0))
+    coefficients = sampler.coefficients(schedule, t, s, prediction, eta)
+    return Steps(
+        t=t,
+        active=np.ones(len(t), bool),
+        coefficients={name: values.astype(dtype) for name, values in coefficients.items()},
+    )
+
+
+def x0_and_epsilon(
+    prediction: Prediction, alpha_bar: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return the factors of (latent, prediction) in x0, and those in epsilon."""
+    alpha, sigma = np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar)
+    zero, one = np.zeros_like(alpha), np.ones_like(alpha)
+    if prediction == "epsilon":
+        return (1 / alpha, -sigma / alpha), (zero, one)
+    if prediction == "v":
+        return (alpha, -sigma), (sigma, alpha)
+    return (zero, one), (1 / sigma, -alpha / sigma)
+
+
+def sample(sampler: Sampler, denoise: Denoise, state: Any, steps: Steps, keys: Key[Array, "B"]) -> Any:
+    """Sample along a table of steps, or a chunk of it.
+
+    The noise of a step depends on the key and on t alone. A trajectory is therefore the same however it is split into
+    chunks, and whatever other trajectories are in the batch.
+
+    Args:
+        sampler: sampling method.
+        denoise: maps latents `[B, ...]` and timesteps `[B]` to (guided) predictions.
+        state: state at the first row, such as `sampler.init(z)`.
+        steps: rows to take.
+        keys: one key per trajectory, `[B]`.
+
+    Returns:
+        State after the last row.
+    """
+
+    def step(state: Any, row: Steps) -> Any:
+        z = sampler.latents(state)
+        out = denoise(z, jnp.full(z.shape[:1], row.t, jnp.int32))
+        noise = None
+        if sampler.stochastic:
+
+            def draw(key: Array) -> Array:
+                return jax.random.normal(jax.random.fold_in(key, row.t), z.shape[1:], z.dtype)
+
+            noise = jax.vmap(draw)(keys)
+        return sampler.step(state, row.coefficients, out, noise)
+
+    def take(state: Any, row: Steps) -> tuple[Any, None]:
+        return lax.cond(row.active, step, lambda state, _: state, state, row), None
+
+    return lax.scan(take, state, jax.tree.map(jnp.asarray, steps))[0]
