@@ -26,11 +26,20 @@ HloModule jit_step, entry_computation_layout={(f32[8]{0})->f32[8]{0}}
   ROOT %scattered = bf16[2,4]{1,0:T(8,128)(2,1)} reduce-scatter(%y), replica_groups=[2,8]<=[16], to_apply=%add
 }
 
+%padding (x: f32[4]) -> f32[4] {
+  ROOT %same = f32[4]{0} parameter(0)
+}
+
+%step (x: f32[4]) -> f32[4] {
+  ROOT %gathered = f32[32]{0} all-gather(%x), replica_groups=[1,8]<=[8], dimensions={0}
+}
+
 ENTRY %main (p: f32[8]) -> f32[8] {
   %loop = (s32[], f32[4,2]{1,0}) while(%t), condition=%c, body=%body, backend_config={"known_trip_count":{"n":"5"}}
   %start = (bf16[2]{0}, bf16[16]{0}) all-gather-start(%p), replica_groups=[2,8]<=[16], dimensions={0}
   %done = bf16[16]{0} all-gather-done(%start)
   %async = ((bf16[16,4]), bf16[2,4]) async-start(%y), calls=%wrapped
+  %chosen = f32[4]{0} conditional(%i, %x, %x), branch_computations={%padding, %step}
   %swapped = (f32[3]{0}, f32[3]{0}) all-to-all(%u, %v), replica_groups={{0,1}}
   ROOT %sent = f32[8]{0} collective-permute(%p), source_target_pairs={{0,1}}, metadata={op_name="all-reduce(x)"}
 }
@@ -39,7 +48,7 @@ ENTRY %main (p: f32[8]) -> f32[8] {
 
 def test_collectives_are_counted_with_their_bytes_and_loops():
     assert traffic_of(PROGRAM) == {
-        "all-gather": Traffic(count=1, bytes=16 * 2),
+        "all-gather": Traffic(count=2, bytes=16 * 2 + 32 * 4),
         "all-reduce": Traffic(count=5, bytes=5 * 8 * 4),
         "all-to-all": Traffic(count=1, bytes=2 * 3 * 4),
         "collective-permute": Traffic(count=1, bytes=8 * 4),

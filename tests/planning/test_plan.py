@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.planning import by_hand
-from tests.training.runs import table
+from tests.training.runs import MODEL, table
 from vcjax.cli import plan as command
 from vcjax.cli.app import app
 from vcjax.composer.compiled import STEPS_PER_CALL
@@ -57,6 +57,16 @@ def test_a_step_on_a_slice_that_is_not_here(tmp_path):
     assert report.cost.temporaries > 0
     with pytest.raises(BadInput, match="topology v5e:3x5 cannot be compiled for"):
         planning.compile_in_subprocess(request(tmp_path, "v5e:3x5"))
+
+
+@pytest.mark.slow
+def test_the_sampler_is_planned_on_a_mesh_that_shares_the_frames(tmp_path):
+    model = {**MODEL, "clip": {**MODEL["clip"], "frames": 4}}
+    stages = [{"name": "only", "steps": 4, "batch_size": 1}]
+    config = table(tmp_path, model=model, mesh={"frames": 2}, stages=stages)
+    report = planning.compile_in_subprocess(PlanRequest(config, "cpu:2", sampler=True))
+    assert isinstance(report, Report)
+    assert report.cost.traffic["all-to-all"].count > 1  # frames to pixels and back
 
 
 def stub(tmp_path, monkeypatch, script):

@@ -185,14 +185,16 @@ def training_program(run: Run, mesh: Any, index: int) -> tuple[Any, tuple[Any, .
 
 def sampler_program(run: Run, mesh: Any, index: int) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     """Return a call of the sampler, which takes `STEPS_PER_CALL` guided steps; inputs as in `training_program`."""
-    composer = without_weights(run).with_mesh(mesh)
+    model = without_weights(run)
+    # Shapes come from networks that are not sharded: those examples are smaller than a mesh.
+    shapes = model.networks.shapes({}, {}, ["unet"])
+    composer = model.with_mesh(mesh)
     networks, shape, clips = composer.networks, composer.shape, run.stages[index].batch_size
     unet, sides = networks.unet, composer.latent_shape()[:2]
 
     def array(*sizes: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(sizes, dtype, sharding=replicated(mesh))
 
-    shapes = networks.shapes({}, {}, ["unet"])
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, run.compute_dtype), shapes)
     parameters = with_shardings(shapes, partition(mesh, run.rules, shapes))["unet"]
     sampler = DDIM()

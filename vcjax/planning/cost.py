@@ -76,7 +76,8 @@ def cost_of(compiled: Any) -> Cost:
 def traffic_of(program: str) -> dict[str, Traffic]:
     """Return the collectives of a compiled program by kind, from its HLO text.
 
-    Collectives in a loop count once per iteration where the trip count is known. Of an asynchronous collective, the
+    Collectives in a loop count once per iteration where the trip count is known, and of a conditional those of the
+    branch with the most bytes, such as that of a sampling step that is not padding. Of an asynchronous collective, the
     `-done` instruction counts.
     """
     computations, entry = _computations(program)
@@ -91,6 +92,8 @@ def traffic_of(program: str) -> dict[str, Traffic]:
                 for called in _called(line):
                     if called in computations:
                         _add(total, traffic_in(called), repeats)
+                branches = [traffic_in(name) for name in _branches(line) if name in computations]
+                _add(total, max(branches, key=_bytes_of, default={}), repeats)
             known[name] = total
         return known[name]
 
@@ -148,7 +151,17 @@ def _repeats(line: str) -> int:
 
 
 def _called(line: str) -> list[str]:
-    """Return the computations that an instruction calls; of a conditional, the first branch."""
-    names = re.findall(r"(?:body|calls|to_apply|true_computation)=\{?%?([\w.-]+)", line)
-    branches = re.search(r"branch_computations=\{%?([\w.-]+)", line)
-    return names + ([branches[1]] if branches else [])
+    """Return the computations that an instruction calls, except for the branches of a conditional."""
+    return re.findall(r"(?:body|calls|to_apply)=\{?%?([\w.-]+)", line)
+
+
+def _branches(line: str) -> list[str]:
+    """Return the branches of a conditional."""
+    listed = re.search(r"branch_computations=\{([^}]*)\}", line)
+    if listed:
+        return re.findall(r"%?([\w.-]+)", listed[1])
+    return re.findall(r"(?:true|false)_computation=%?([\w.-]+)", line)
+
+
+def _bytes_of(traffic: Mapping[str, tuple[int, int]]) -> int:
+    return sum(size for _, size in traffic.values())
