@@ -95,6 +95,9 @@ def _print_dataset(out: Path, finished: bool) -> None:
     print(
         f"{out}: {sum(splits.values())} clips ({', '.join(f'{n} in {name}' for name, n in splits.items())})"
     )
+    for name in ("train", "validation"):
+        if not splits.get(name):
+            print(f"split {name} is empty: training reads train, evaluation reads validation (--validation)")
     skipped = read_report(out)
     if skipped:
         print(f"skipped: {len(skipped)}; the reasons are in {out / REPORT}")

@@ -85,6 +85,8 @@ def load_frames(
 ) -> UInt8[np.ndarray, "F H W 3"]:
     """Load the first frame of a file or a clip, or sample its frames as in `sample_source`.
 
+    Warns where only the first frame of a video is used.
+
     Args:
         source: an image or video file, or a clip.
         shape: shape of the model's clips.
@@ -94,8 +96,14 @@ def load_frames(
     if count == 1:
         if isinstance(source, Clip):
             return source.frames[:1]
-        from vcjax.video.read import read
+        from vcjax.video.read import probe, read
 
+        if probe(source).seconds is not None:  # images have no duration
+            warnings.warn(
+                f"{source} is a video where an image is expected: its first frame is used",
+                VcjaxWarning,
+                stacklevel=3,
+            )
         return read(source, count=1, background=background).frames
     return _sample(source, shape, background).frames
 

@@ -1,6 +1,7 @@
 """The motion condition: motion vectors of the video codec or of any other source, in pixels per frame."""
 
 import dataclasses
+import warnings
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
 from vcjax.conditions.media import FileClip, describe_source, load_array
 from vcjax.conditions.preview import draw_arrows
 from vcjax.conditions.strokes import as_strokes
-from vcjax.errors import BadInput
+from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.video.clip import Clip
 
 
@@ -66,6 +67,13 @@ class Motion(MapCondition):
             raise BadInput(f"vectors of motion must be 'encode' or 'stream', not {vectors!r}")
         if vectors == "stream":
             return self._of_stream(clip, shape)
+        if len(clip) > 1 and (clip.frames == clip.frames[:1]).all():
+            warnings.warn(
+                "the source of motion is a still image: its motion is zero everywhere",
+                VcjaxWarning,
+                stacklevel=2,
+            )  # and not the noise of the codec
+            return np.zeros((len(clip), *self.size(shape), 2), np.float32)
         from vcjax.video.motion import codec_motion, rasterise
         from vcjax.video.resize import resize_crop, resize_crop_field
 
