@@ -60,6 +60,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
+
+
 def __getattr__(name: str):
     """Import a public name at its first use, so that `import vcjax` does not import JAX."""
     if name not in _MODULES:

@@ -39,6 +39,8 @@ def test_what_has_changed_since_is_named(vc, video, tmp_path):
     vcjax.Clip(np.zeros((3, 8, 8, 3), np.uint8), 8.0).save(video)
     refused(vc("generate", "--replay", first, "--out", tmp_path / "again.gif"), f"file {video} has changed")
     config = read_config(model)
+    video.unlink()
+    refused(vc("generate", "--replay", first, "--out", tmp_path / "again.gif"), f"file {video} is missing")
     write_config(model, {**config, "defaults": {**config["defaults"], "guidance": 3.0}})
     refused(
         vc("generate", "--replay", first, "--out", tmp_path / "again.gif"), "model tiny (", "is now tiny ("

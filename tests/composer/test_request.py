@@ -96,6 +96,19 @@ def test_a_wrong_request_is_one_sentence_that_names_the_key(table, message):
     assert "\n" not in str(error.value)
 
 
+def test_strokes_survive_json():
+    strokes = vcjax.strokes({"size": [64, 64], "strokes": [{"points": [[12, 40], [50, 40]], "width": 8}]})
+    request = Request.from_json(json.loads(json.dumps(request_from_arguments(motion=strokes).to_json())))
+    composer = vcjax.load("tiny")
+    shape = composer.clip_shape(3)
+    first, again = (
+        composer.read({"motion": value}, shape)["motion"]
+        for value in (strokes, request.conditions["motion"].input)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert first.any()
+
+
 def test_an_object_in_memory_is_not_written_as_json():
     clip = vcjax.Clip(np.zeros((1, 4, 4, 3), np.uint8), 8.0)
     request = request_from_arguments(depth=vcjax.extract(clip))

@@ -8,7 +8,7 @@ import typer
 
 import vcjax
 from vcjax.cli import options
-from vcjax.cli.options import LIST_HINT, Frames, Model, NameList, Seed, Size
+from vcjax.cli.options import LIST_HINT, Frames, Model, NameList, Size
 from vcjax.cli.terminal import console
 from vcjax.conditions.base import SourceVideo
 from vcjax.conditions.media import sample_source
@@ -32,14 +32,16 @@ def extract(
         ),
     ] = None,
     model: Model = "tiny",
-    seed: Seed = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of conditions that are drawn at random, such as masks.")
+    ] = 0,
     frames: Frames = None,
     size: Size = None,
     **further: Any,
 ) -> None:
     """Extract conditions from a video: arrays, and a preview video that shows them side by side.
 
-    What cannot be extracted, such as text, is shown beside them where it is given.
+    A text, which cannot be extracted, is added with --text.
     """
     further = options.once(further)
     out = out or Path("outputs") / source.stem

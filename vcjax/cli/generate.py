@@ -197,6 +197,8 @@ def _outputs(out: Path, request: Any) -> Iterator[tuple[Path, Any]]:
     from vcjax.video.write import check_output
 
     seeds = request.seeds
+    if len(set(seeds)) < len(seeds):
+        raise BadInput(f"seeds must differ, not {', '.join(map(str, seeds))}")
     paths = [out] if len(seeds) == 1 else [out.with_stem(f"{out.stem}_{seed}") for seed in seeds]
     for path in paths:
         check_output(path)

@@ -26,7 +26,6 @@ def _default(key: str) -> Any:
 
 
 Model = Annotated[str, typer.Option(help="Built-in model (tiny) or path of a model folder.")]
-Seed = Annotated[int, typer.Option(help="Seed of the initial noise, and of everything drawn at random.")]
 Frames = Annotated[
     int | None, typer.Option(help="Number of frames.", show_default=model_default("clip.frames"))
 ]
@@ -54,7 +53,11 @@ def condition_options() -> list[inspect.Parameter]:
         options.append(_option(name, _flag(name), f"{family.summary}: {family.accepts}."))
         if family.extractable:
             options.append(
-                _option(f"{name}_from", f"{_flag(name)}-from", f"Source video to extract {name} from.")
+                _option(
+                    f"{name}_from",
+                    f"{_flag(name)}-from",
+                    f"Source video to extract the {name.replace('_', ' ')} from.",
+                )
             )
     return options + _extract_option_flags()
 
@@ -66,13 +69,13 @@ def extract_command_options() -> list[inspect.Parameter]:
         for name, family in CATALOGUE.items()
         if not family.extractable
     ]
-    return finished + _extract_option_flags()
+    return finished + _extract_option_flags("")
 
 
-def _extract_option_flags() -> list[inspect.Parameter]:
+def _extract_option_flags(prefix: str = "With {flag}-from: ") -> list[inspect.Parameter]:
     """Return an option for each further input of the catalogue's extractions."""
     return [
-        _option(f"{name}_{option}", f"{_flag(name)}-{option}", f"With {_flag(name)}-from: {summary}.")
+        _option(f"{name}_{option}", f"{_flag(name)}-{option}", f"{prefix.format(flag=_flag(name))}{summary}.")
         for name, family in CATALOGUE.items()
         for option, summary in family.extract_options.items()
     ]
@@ -133,7 +136,11 @@ def mesh(devices: int | None) -> Any:
 
     if devices is None:
         return None
-    return make_mesh(MeshShape(data=1, frames=devices), jax.devices()[: max(devices, 1)])
+    if not 1 <= devices <= len(jax.devices()):
+        raise BadInput(
+            f"--devices must be from 1 to {len(jax.devices())}, the devices of this machine, not {devices}"
+        )
+    return make_mesh(MeshShape(data=1, frames=devices), jax.devices()[:devices])
 
 
 def names(values: NameList) -> list[str] | None:

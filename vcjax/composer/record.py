@@ -84,7 +84,11 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str],
         sums = [str(each.get("sha256"))[:12] for each in (before.get("model") or {}, now["model"])]
         inputs.append(f"model {names[0]} ({sums[0]}) is now {names[1]} ({sums[1]})")
     files = before.get("files") or {}
-    inputs += [f"file {name} has changed" for name, sha in now["files"].items() if files.get(name) != sha]
+    for name, sha in files.items():
+        if name not in now["files"]:
+            inputs.append(f"file {name} is missing")
+        elif now["files"][name] != sha:
+            inputs.append(f"file {name} has changed")
     environment = [
         f"{key} {before.get(key)} is now {now[key]}" for key in ENVIRONMENT if before.get(key) != now[key]
     ]

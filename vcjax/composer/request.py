@@ -12,6 +12,7 @@ import numpy as np
 
 from vcjax.composer.model import LoadedModel
 from vcjax.conditions.base import ClipShape, Condition, SourceVideo
+from vcjax.conditions.strokes import Strokes
 from vcjax.diffusion.sampler import sampling_steps
 from vcjax.diffusion.samplers import sampler_named
 from vcjax.errors import BadInput
@@ -294,6 +295,8 @@ def _input_to_json(name: str, given: ConditionInput) -> dict[str, Any]:
 def _to_json(name: str, value: Any) -> Any:
     if isinstance(value, PathLike):
         return str(value)
+    if isinstance(value, Strokes):
+        return dataclasses.asdict(value)
     if isinstance(value, np.ndarray):
         buffer = io.BytesIO()
         np.save(buffer, value, allow_pickle=False)

@@ -214,9 +214,11 @@ def strokes(source: FilePath | Mapping[str, Any]) -> Strokes:
 
 
 def as_strokes(source: Any) -> Strokes | None:
-    """Return strokes, or those of a .json or .svg file; None for any other source."""
+    """Return strokes, or those of a .json or .svg file or of a dictionary; None for any other source."""
     if isinstance(source, Strokes):
         return source
+    if isinstance(source, Mapping):
+        return strokes(source)
     if isinstance(source, str | PathLike) and pathlib.Path(source).suffix.lower() in PARSERS:
         return strokes(source)
     return None
