@@ -123,6 +123,19 @@ def test_a_folder_belongs_to_its_run(tmp_path):
         train(line_run(tmp_path, log_every=2), LineTask())
 
 
+def test_a_run_of_an_earlier_format_is_refused(tmp_path):
+    run = line_run(tmp_path)
+    train(run, LineTask())
+    path = tmp_path / "run.json"
+    table = json.loads(path.read_text())
+    del table["format"]  # as format 1 was written
+    path.write_text(json.dumps(table))
+    with pytest.raises(
+        BadInput, match="holds a run of format 1, whose configuration and checkpoints have other"
+    ):
+        train(run, LineTask())
+
+
 def test_a_checkpoint_of_other_parameters_is_refused(tmp_path):
     class WiderTask(LineTask):
         def init(self, key):

@@ -22,9 +22,9 @@ def info(
     composer = vcjax.load(model)
     folder, shape = folder_of(model), composer.shape
     files = read_config(folder).get("files", {})
-    schedule, autoencoder = composer.schedule, composer.networks.autoencoder
+    schedule = composer.schedule
     latent = composer.latent_shape()
-    multiple = autoencoder.downsampling * composer.networks.unet.downsampling
+    multiple = composer.networks.size_multiple
     terminal = ", zero terminal SNR" if schedule.zero_terminal_snr else ""
     print(f"model       {composer.name}, {folder}")
     print(f"fingerprint {fingerprint(model)['sha256'][:16]}")

@@ -64,7 +64,7 @@ def _tokens(
             strength = request.conditions[name].strength
             embedding = null + strength * (condition.embed(arrays[name], model.functions) - null)
         rows = [embedding if name in branch else null for branch in branches]
-        if name == "text" and request.negative_text:
+        if request.negative_text and condition.absent_is_null:
             ids = condition.read(request.negative_text, shape, model.functions)
             rows[0] = condition.embed(ids, model.functions)
         embeddings[name] = np.stack(rows)

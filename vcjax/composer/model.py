@@ -120,7 +120,7 @@ class LoadedModel:
             raise BadInput(f"size must be height and width, such as (64, 96), not {size!r}")
         height, width = size or (self.shape.height, self.shape.width)
         height, width = integer("height", height), integer("width", width)
-        multiple = self.networks.autoencoder.downsampling * self.networks.unet.downsampling
+        multiple = self.networks.size_multiple
         if height < multiple or width < multiple or height % multiple or width % multiple:
             raise BadInput(
                 f"height and width must be multiples of {multiple} for this model, "

@@ -148,7 +148,7 @@ def _size_conflicts(spec: ModelSpec) -> Iterator[str]:
         channels = autoencoder.base_channels * multiplier
         name = f"channels of networks.autoencoder at level {level}"
         yield from divides("networks.autoencoder.norm_groups", autoencoder.norm_groups, name, channels)
-    multiple = autoencoder.downsampling * unet.downsampling
+    multiple = networks.size_multiple
     for side in ("height", "width"):
         yield from divides(
             "the downsampling of autoencoder and UNet", multiple, f"clip.{side}", getattr(clip, side)

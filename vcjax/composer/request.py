@@ -245,7 +245,7 @@ def _completed_branches(
         )
     for weight in weights:
         finite("guidance", weight)
-    if request.negative_text and "text" in branches[0]:
+    if request.negative_text and any(conditions[name].absent_is_null for name in branches[0]):
         raise BadInput(
             "negative_text needs a first branch without text: it takes the place of the text there"
         )

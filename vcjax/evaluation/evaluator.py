@@ -4,22 +4,16 @@ import dataclasses
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, UInt8
 
-from vcjax.composer.compiled import decode
+from vcjax.composer.compiled import decode, encode_frames
 from vcjax.composer.composer import Composer
 from vcjax.errors import BadInput
 from vcjax.files import replacing
-from vcjax.models.autoencoder import Autoencoder
-from vcjax.parallel import compilation
-from vcjax.weights.networks import apply
-from vcjax.weights.trees import Tree
 
 PROTOCOL = "protocol.json"
 SPRITES = "sprites:test"
@@ -114,12 +108,7 @@ def decode_latents(composer: Composer, latents: Float[Array, "F h w c"]) -> UInt
 
 def posterior_mean(composer: Composer, frames: UInt8[np.ndarray, "F H W 3"]) -> Float[Array, "F h w c"]:
     """Encode frames with the composer's autoencoder and return the mean of the posterior."""
-    return _encode(composer.networks.autoencoder, composer.parameters("autoencoder"), frames)
-
-
-@partial(compilation.jit, static_argnums=0)
-def _encode(autoencoder: Autoencoder, parameters: Tree, frames: Array) -> Array:
-    return apply(autoencoder, parameters, frames.astype(jnp.float32) / 127.5 - 1, method="encode").mean
+    return encode_frames(composer.networks.autoencoder, composer.parameters("autoencoder"), frames).mean
 
 
 def _check_protocol(protocol: EvalProtocol, path: Path) -> None:

@@ -62,6 +62,11 @@ class Networks:
     cleaner: SketchCleaner | None = None
     text_projection: TextProjection | None = None
 
+    @property
+    def size_multiple(self) -> int:
+        """Number of pixels that height and width must be multiples of: the downsampling of autoencoder and UNet."""
+        return self.autoencoder.downsampling * self.unet.downsampling
+
     def with_dtype(self, dtype: Any) -> "Networks":
         """Return the same networks with another compute dtype."""
         modules: dict[str, Any] = {name: module.clone(dtype=dtype) for name, module in _modules(self).items()}
@@ -103,7 +108,7 @@ class Networks:
         tokens = _array(1, self.text.context_length, self.text.width)
         embeddings = {"text": tokens, **{name: _array(1, width) for name, width in vectors.items()}}
         present = {name: _array(1, dtype=bool) for name in embeddings}
-        side = 2 ** (len(self.unet.channel_multipliers) - 1)
+        side = self.unet.downsampling
         latent = (1, 1, side, side)
         factor = self.autoencoder.downsampling
         encoder = _SizedEncoder(self.stc, (side, side))
