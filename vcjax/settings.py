@@ -1,6 +1,8 @@
 """Validation of configurations (config.json of a model, run configurations) and of arguments."""
 
 import dataclasses
+import importlib
+import sys
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -131,3 +133,22 @@ def defaults_of(kind: type) -> dict[str, Any]:
         value = dataclasses.asdict(value) if is_table else value  # pyright: ignore[reportArgumentType]
         table[field.name] = value
     return table
+
+
+def import_object(path: Any, where: str) -> Any:
+    """Import what `MODULE:NAME` names; modules in the working directory are found too, as in a script.
+
+    Raises:
+        BadInput: there is no such module or name.
+    """
+    module, _, name = str(path).partition(":")
+    sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise BadInput(
+            f"{where} must name MODULE:NAME, of a module that is installed or in the working directory, "
+            f"not {path!r} ({error})"
+        ) from error
+    finally:
+        sys.path.remove("")

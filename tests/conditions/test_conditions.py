@@ -249,9 +249,12 @@ def test_text_must_be_text():
         ({"motion": {"gap": 12}}, "condition motion has no setting 'gap': it has scale, form, bit_rate, gop"),
         ({"motion": {"form": "block"}}, "condition motion.form must be one of centre, blocks, not 'block'"),
         ({"depth": 3}, "condition depth must be a table"),
-        ({"pose": {"class": 5}}, "package.module:Class"),
-        ({"pose": {"class": "nowhere:Pose"}}, "package.module:Class"),
-        ({"pose": {"class": "vcjax.conditions.depth:Depth"}}, "whose name is 'pose'"),
+        ({"pose": {"class": 5}}, "MODULE:NAME"),
+        ({"pose": {"class": "nowhere:Pose"}}, "MODULE:NAME"),
+        (
+            {"pose": {"class": "vcjax.conditions.depth:Depth"}},
+            "condition pose: vcjax.conditions.depth:Depth is condition 'depth'",
+        ),
     ],
 )
 def test_wrong_settings_are_errors(settings, message):

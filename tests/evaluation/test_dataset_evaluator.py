@@ -11,6 +11,7 @@ import pytest
 import vcjax
 from tests.training.runs import MODEL, small_parts
 from vcjax.composer.composer import Composer
+from vcjax.conditions.motion import Motion
 from vcjax.data.beam import pipeline_options
 from vcjax.data.prepare import Job, prepare
 from vcjax.data.records import PreparedDataset
@@ -19,7 +20,6 @@ from vcjax.errors import BadInput
 from vcjax.evaluation.dataset_evaluator import (
     CLIPSIM,
     CONSISTENCY,
-    END_POINT,
     FRECHET,
     DatasetEvaluator,
     load_features,
@@ -30,6 +30,7 @@ from vcjax.evaluation.report import SCORES, TABLE
 from vcjax.video.clip import Clip
 
 CLIPS = 3
+(END_POINT,) = Motion.measures
 PROTOCOL = EvalProtocol(model={"name": "perfect"}, clips=CLIPS, steps=2, guidance=2.0, data="mine:validation")
 NETWORKS = {**MODEL["networks"], "text_projection": {"embed_dim": 16}}
 CONDITIONS = {"text": {}, "motion": {}, "mask": {}}
@@ -42,10 +43,9 @@ class Perfect(Composer):
     def records(self):
         return None
 
-    def __call__(self, *, seed, **arguments):
-        conditions = [name for name in arguments if name in self.conditions]
-        frames = decode_latents(self, jnp.asarray(self.records[seed]["mean"]))
-        return Clip(frames if conditions else np.full_like(frames, 128), 8.0)
+    def generate(self, request, progress=None):
+        frames = decode_latents(self, jnp.asarray(self.records[request.seeds[0]]["mean"]))
+        return [Clip(frames if request.conditions else np.full_like(frames, 128), 8.0)]
 
 
 def flat(videos):
@@ -82,8 +82,8 @@ def test_videos_are_scored_with_the_clips_as_reference(composer, dataset, tmp_pa
     assert list(scores) == names
     for name in names[1:]:
         rows = scores[name]
-        assert set(rows) == {CONSISTENCY, CLIPSIM, END_POINT, FRECHET}
-        for metric in (CONSISTENCY, CLIPSIM, END_POINT):
+        assert set(rows) == {CONSISTENCY, CLIPSIM, END_POINT.name, FRECHET}
+        for metric in (CONSISTENCY, CLIPSIM, END_POINT.name):
             assert rows[metric]["value"] == pytest.approx(rows[metric]["reference"])
         assert rows[FRECHET]["value"] == pytest.approx(0, abs=1e-6)
     grey = scores["unconditional"]
@@ -92,7 +92,7 @@ def test_videos_are_scored_with_the_clips_as_reference(composer, dataset, tmp_pa
     assert (tmp_path / TABLE).read_text() == table
     lines = [line for line in table.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 4 * len(names)
-    assert all(("| lower |" in line) == (END_POINT in line or FRECHET in line) for line in lines)
+    assert all(("| lower |" in line) == (END_POINT.name in line or FRECHET in line) for line in lines)
     assert table.splitlines()[-1].startswith("(1) the Frechet distance")
     assert "nan" not in table
     assert len(list((tmp_path / "shown").iterdir())) == len(names)
@@ -114,8 +114,8 @@ def test_invalid_arguments_are_rejected(composer, dataset, tmp_path):
         evaluator.scores(evaluator.cases[0])
     with pytest.raises(BadInput, match="must name a function, but math:pi is 3"):
         load_features("math:pi")
-    with pytest.raises(BadInput, match="MODULE:FUNCTION, not 'nowhere:f'"):
+    with pytest.raises(BadInput, match=r"MODULE:NAME.*not 'nowhere:f'"):
         load_features("nowhere:f")
-    with pytest.raises(BadInput, match="MODULE:FUNCTION, not 'math'"):
+    with pytest.raises(BadInput, match=r"MODULE:NAME.*not 'math'"):
         load_features("math")
     assert load_features("math:sqrt")(4) == 2

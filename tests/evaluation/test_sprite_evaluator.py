@@ -36,11 +36,12 @@ class Perfect(Composer):
         indices = np.arange(PROTOCOL.clips, dtype=np.int32)
         return {v: render_clips(v, indices, self.shape).frames for v in (ORIGINAL, REDIRECTED)}
 
-    def __call__(self, *, steps, guidance, negative, seed, **conditions):
-        self.calls.append((seed, steps, guidance, tuple(negative), tuple(conditions)))
-        if not conditions:
-            return Clip(np.full_like(self._clips[ORIGINAL][0], 128), 8.0)
-        return Clip(self._clips[REDIRECTED if "motion" in conditions else ORIGINAL][seed], 8.0)
+    def generate(self, request, progress=None):
+        (seed,), (guidance,) = request.seeds, request.guidance
+        self.calls.append((seed, request.steps, guidance, request.negative, tuple(request.conditions)))
+        if not request.conditions:
+            return [Clip(np.full_like(self._clips[ORIGINAL][0], 128), 8.0)]
+        return [Clip(self._clips[REDIRECTED if "motion" in request.conditions else ORIGINAL][seed], 8.0)]
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +171,9 @@ def test_the_comparison_shows_the_conditions_that_the_video_was_generated_from(c
     evaluator, case, given = SpriteEvaluator(composer, PROTOCOL, tmp_path), CASES["text + mask"], {}
 
     class Recording(Perfect):
-        def __call__(self, **arguments):
-            given.update(arguments)
-            return super().__call__(**arguments)
+        def generate(self, request, progress=None):
+            given.update({name: each.value for name, each in request.conditions.items()})
+            return super().generate(request)
 
     fields = {field.name: getattr(composer, field.name) for field in dataclasses.fields(Composer)}
     recording = SpriteEvaluator(Recording(**fields), PROTOCOL, tmp_path)

@@ -81,6 +81,6 @@ for command in (data.prepare, data.inspect):
     app.command()(command)
 # Its options are read by the trainer, which a machine without typer has too.
 app.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)(train)
-for command in (evaluate.evaluate, weights.export, weights.convert, weights.pull):
+for command in (evaluate.evaluate, weights.export, weights.extend, weights.convert, weights.pull):
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(plan.plan)

@@ -9,7 +9,10 @@ import typer
 
 import vcjax
 from vcjax.cli import options
-from vcjax.cli.options import LIST_HINT, Guidance, Model, NameList, Steps
+from vcjax.cli.options import LIST_HINT, Guidance, Model, NameList, SamplerName, Steps
+from vcjax.cli.terminal import console
+from vcjax.conditions.catalogue import CATALOGUE
+from vcjax.diffusion.samplers import sampler_named
 from vcjax.errors import BadInput
 from vcjax.progress import report_progress
 
@@ -21,10 +24,11 @@ def evaluate(
     clips: Annotated[int, typer.Option(min=1, help="Clips per case.")] = 64,
     steps: Steps = None,
     guidance: Guidance = None,
+    sampler: SamplerName = "ddim",
     groups: Annotated[
         NameList,
         typer.Option(
-            help=f"Groups of cases on the sprite world (single, tasks, pairs, curves), {LIST_HINT}. ",
+            help=f"Groups of cases on the sprite world (single, tasks, pairs, curves, chains), {LIST_HINT}. ",
             show_default=",".join(GROUPS),
         ),
     ] = None,
@@ -59,6 +63,7 @@ def evaluate(
         raise BadInput("--features and --split need --data")
     if data is not None and groups is not None:
         raise BadInput("--groups are cases of the sprite world: give them or --data, not both")
+    sampler_named(sampler)  # raises where there is none
     split = split or "validation"
     composer = vcjax.load(model)
     protocol = EvalProtocol(
@@ -68,6 +73,7 @@ def evaluate(
         guidance=composer.defaults.guidance if guidance is None else guidance,
         data=SPRITES if data is None else f"{data.resolve().name}:{split}:{checksum(data)}",
         dtype=np.dtype(composer.networks.unet.dtype).name,
+        sampler=sampler,
     )
     part, examples = _shard(shard), min(examples, clips)
     if data is None:
@@ -84,6 +90,10 @@ def _on_sprites(
     from vcjax.evaluation.sprite_evaluator import SpriteEvaluator
 
     cases = select_cases(groups, tuple(composer.conditions))
+    if unknown := [name for name in composer.conditions if name not in CATALOGUE]:
+        _note(
+            f"not evaluated: {', '.join(unknown)}, which the sprite world has not: prepare clips and give --data"
+        )
     evaluator = SpriteEvaluator(composer, protocol, out)
     if _sample(evaluator, cases, part):
         with report_progress("cases") as progress:
@@ -128,6 +138,10 @@ def _sample(evaluator: Any, cases: Sequence[Any], part: tuple[int, int]) -> bool
     if parts > 1:
         print(f"{total * len(cases)} videos are sampled; run without --shard to score all")
     return parts == 1
+
+
+def _note(text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _shard(text: str) -> tuple[int, int]:

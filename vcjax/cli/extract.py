@@ -37,13 +37,14 @@ def extract(
     ] = 0,
     frames: Frames = None,
     size: Size = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     **further: Any,
 ) -> None:
     """Extract conditions from a video: arrays, and a preview video that shows them side by side.
 
     A text, which cannot be extracted, is added with --text.
     """
-    further = options.once(further)
+    finished, extraction = options.finished_values(further), options.extract_options(further)
     out = out or Path("outputs") / source.stem
     composer = vcjax.load(model)
     shape = composer.clip_shape(frames, options.size(size))
@@ -53,20 +54,24 @@ def extract(
         if c.extractable
     }
     able = [name for name, networks in lacking.items() if not networks]
-    finished = {name: further[name] for name in composer.conditions if further.get(name) is not None}
     names = able if only is None else options.names(only)
     if not names:
         raise BadInput(f"--only must name conditions, such as {','.join(able)}")
     targets = {name: out / f"{name}.npy" for name in dict.fromkeys([*finished, *names])}
+    for name in extraction:
+        if name not in targets:
+            raise BadInput(f"{name} has inputs of extraction, but is not extracted: it is not in --only")
     for path in (*targets.values(), out / PREVIEW):
         check_target(path)
+        if path.exists() and not overwrite:
+            raise BadInput(f"{path} exists: give --overwrite, or another folder")
     with report_progress("conditions") as progress:
         progress(f"reading {source}", 0, 0)
         clip = sample_source(SourceVideo(source), shape)
         arrays: dict[str, np.ndarray] = {}
         for i, name in enumerate(targets):
             progress(f"extracting {name}", i, len(targets))
-            video = SourceVideo(clip, options.extract_options(name, further))
+            video = SourceVideo(clip, extraction.get(name, {}))
             arrays |= composer.read({name: finished.get(name, video)}, shape, seed)
         progress(f"writing {out}", 0, 0)
         texts = {name: text for name, text in finished.items() if name == "text"}

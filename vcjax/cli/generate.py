@@ -12,9 +12,8 @@ import typer
 
 import vcjax
 from vcjax.cli import options
-from vcjax.cli.options import LIST_HINT, Frames, Model, NameList, Size, Steps
+from vcjax.cli.options import LIST_HINT, Frames, Model, NameList, SamplerName, Size, Steps
 from vcjax.cli.terminal import console
-from vcjax.diffusion.samplers import SAMPLERS
 from vcjax.diffusion.timesteps import SPACINGS
 from vcjax.errors import BadInput
 from vcjax.progress import ProgressCallback, no_progress, report_progress
@@ -60,7 +59,6 @@ Seeds = Annotated[
         show_default="0",
     ),
 ]
-SamplerName = Annotated[str, typer.Option(help=f"Sampler: {' or '.join(SAMPLERS)}.")]
 SpacingName = Annotated[
     str | None,
     typer.Option(

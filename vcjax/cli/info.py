@@ -40,6 +40,9 @@ def info(
     print(f"defaults    --steps {composer.defaults.steps} --guidance {composer.defaults.guidance:g}")
     print()
     _table(("condition", "kind", "array", "extracted from a video", "given as"), _conditions(composer))
+    for name, condition in composer.conditions.items():
+        for option, summary in condition.extract_options.items():
+            print(f"--extract-option {name}.{option}=VALUE: {summary}")
     print()
     _table(("network", "parameters", "weights"), _networks(composer, files))
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from vcjax.conditions.base import SourceVideo
 from vcjax.conditions.catalogue import CATALOGUE
+from vcjax.diffusion.samplers import SAMPLERS
 from vcjax.errors import BadInput
 
 _TINY = json.loads((resources.files("vcjax") / "builtin" / "tiny" / "config.json").read_text("utf-8"))
@@ -41,13 +43,16 @@ Steps = Annotated[
 Guidance = Annotated[
     float | None, typer.Option(help="Guidance weight.", show_default=model_default("defaults.guidance"))
 ]
+SamplerName = Annotated[str, typer.Option(help=f"Sampler: {' or '.join(SAMPLERS)}.")]
 NameList = list[str] | None  # of an option that takes names by comma, repeated, or both
 
 LIST_HINT = "by comma or repeated"
+CONDITION, CONDITION_FROM, EXTRACT_OPTION = "--condition", "--condition-from", "--extract-option"
+GIVEN, NAMED = "NAME=VALUE", "NAME.OPTION=VALUE"
 
 
 def condition_options() -> list[inspect.Parameter]:
-    """Return an option for each way that a condition of the catalogue can be given."""
+    """Return an option for each way that a condition of the catalogue can be given, and those for any other one."""
     options = []
     for name, family in CATALOGUE.items():
         options.append(_option(name, _flag(name), f"{family.summary}: {family.accepts}."))
@@ -59,7 +64,13 @@ def condition_options() -> list[inspect.Parameter]:
                     f"Source video to extract the {name.replace('_', ' ')} from.",
                 )
             )
-    return options + _extract_option_flags()
+    return [
+        *options,
+        *_extract_option_flags(),
+        _option("condition", CONDITION, "A condition of the model by its name, such as a custom one.", GIVEN),
+        _option("condition_from", CONDITION_FROM, "Source video to extract it from.", GIVEN),
+        _option("extract_option", EXTRACT_OPTION, "Further input of its extraction.", NAMED),
+    ]
 
 
 def extract_command_options() -> list[inspect.Parameter]:
@@ -69,7 +80,10 @@ def extract_command_options() -> list[inspect.Parameter]:
         for name, family in CATALOGUE.items()
         if not family.extractable
     ]
-    return finished + _extract_option_flags("")
+    further = _option(
+        "extract_option", EXTRACT_OPTION, "Further input of the extraction of any condition.", NAMED
+    )
+    return [*finished, *_extract_option_flags(""), further]
 
 
 def _extract_option_flags(prefix: str = "With {flag}-from: ") -> list[inspect.Parameter]:
@@ -85,47 +99,102 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def extract_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the further inputs of extraction that are given for a condition."""
-    family = CATALOGUE.get(name)
-    named = {} if family is None else {key: options[f"{name}_{key}"] for key in family.extract_options}
-    return {key: value for key, value in named.items() if value is not None}
-
-
-def _option(name: str, flag: str, text: str) -> inspect.Parameter:
+def _option(name: str, flag: str, text: str, form: str = "<str>") -> inspect.Parameter:
     # A list, so that an option that is given twice can be refused instead of the first one ignored.
-    option = typer.Option(
-        flag, help=text[0].upper() + text[1:], metavar="<str>", rich_help_panel="Conditions"
-    )
+    option = typer.Option(flag, help=text[0].upper() + text[1:], metavar=form, rich_help_panel="Conditions")
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, option]
     )
 
 
-def once(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of the options of conditions, each of which may be given once."""
-    for name, values in options.items():
-        if values is not None and len(values) > 1:
-            raise BadInput(f"{_flag(name)} is given {len(values)} times: give it once")
-    return {name: values[0] if values else None for name, values in options.items()}
+def condition_values(options: Mapping[str, list[str] | None]) -> dict[str, Any]:
+    """Return the values of the condition options as the composer takes them.
 
-
-def condition_values(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of the condition options as the composer takes them."""
-    values: dict[str, Any] = {}
-    options = once(options)
+    Raises:
+        BadInput: a condition is given twice, or a further input of extraction without its source video.
+    """
+    finished = _pairs(CONDITION, options["condition"])
+    sources = _pairs(CONDITION_FROM, options["condition_from"])
     for name in CATALOGUE:
-        finished, source = options[name], options.get(f"{name}_from")
-        further, flag = extract_options(name, options), _flag(name)
-        if finished is not None and source is not None:
-            raise BadInput(f"{flag} and {flag}-from exclude one another: give one of them")
-        if further and source is None:
-            raise BadInput(f"{flag}-{next(iter(further))} needs {flag}-from")
-        if source is not None:
-            values[name] = SourceVideo(source, further)
-        elif finished is not None:
-            values[name] = finished
-    return values
+        for flag, values, table in (
+            (_flag(name), options[name], finished),
+            (f"{_flag(name)}-from", options.get(f"{name}_from"), sources),
+        ):
+            if values:
+                _add(table, name, _single(flag, values), flag)
+    further = extract_options(options)
+    for name, inputs in further.items():
+        if name not in sources:
+            flag = f"{_flag(name)}-" if name in CATALOGUE else f"{EXTRACT_OPTION} {name}."
+            needed = f"{_flag(name)}-from" if name in CATALOGUE else f"{CONDITION_FROM} {name}=FILE"
+            raise BadInput(f"{flag}{next(iter(inputs))} needs {needed}")
+    for name in finished.keys() & sources.keys():
+        raise BadInput(f"{_flag(name)} and {_flag(name)}-from exclude one another: give one of them")
+    videos = {name: SourceVideo(source, further.get(name, {})) for name, source in sources.items()}
+    values = finished | videos
+    order = dict.fromkeys([*CATALOGUE, *values])  # whatever the order of the options
+    return {name: values[name] for name in order if name in values}
+
+
+def extract_options(options: Mapping[str, list[str] | None]) -> dict[str, dict[str, Any]]:
+    """Return the further inputs of extraction that are given, by condition.
+
+    Raises:
+        BadInput: one is given twice.
+    """
+    further: dict[str, dict[str, Any]] = {}
+    for name, family in CATALOGUE.items():
+        for key in family.extract_options:
+            if values := options[f"{name}_{key}"]:
+                further.setdefault(name, {})[key] = _single(f"{_flag(name)}-{key}", values)
+    for named, value in _pairs(EXTRACT_OPTION, options["extract_option"], NAMED).items():
+        name, dot, key = named.partition(".")
+        if not (name and dot and key):
+            raise BadInput(f"{EXTRACT_OPTION} must be {NAMED}, such as mask.hide=hide.png, not {named!r}")
+        _add(further.setdefault(name, {}), key, _number(value), f"{EXTRACT_OPTION} {named}")
+    return further
+
+
+def finished_values(options: Mapping[str, list[str] | None]) -> dict[str, str]:
+    """Return the finished conditions among the options of `extract_command_options`.
+
+    Raises:
+        BadInput: one is given twice.
+    """
+    return {name: _single(_flag(name), values) for name in CATALOGUE if (values := options.get(name))}
+
+
+def _pairs(flag: str, values: list[str] | None, form: str = GIVEN) -> dict[str, str]:
+    """Return the values of a repeated option of the form NAME=VALUE, by name."""
+    table: dict[str, str] = {}
+    for text in values or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise BadInput(f"{flag} must be {form}, not {text!r}")
+        _add(table, name, value, f"{flag} {name}")
+    return table
+
+
+def _add(table: dict[str, Any], name: str, value: Any, flag: str) -> None:
+    if name in table:
+        raise BadInput(f"{flag} is given more than once: give it once")
+    table[name] = value
+
+
+def _single(flag: str, values: list[str]) -> str:
+    if len(values) > 1:
+        raise BadInput(f"{flag} is given {len(values)} times: give it once")
+    return values[0]
+
+
+def _number(text: str) -> Any:
+    """Return the number that a text is, or else the text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def mesh(devices: int | None) -> Any:

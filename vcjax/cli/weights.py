@@ -1,4 +1,4 @@
-"""`vcjax convert`, `pull` and `export`: make model folders."""
+"""`vcjax convert`, `pull`, `export` and `extend`: make model folders."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -114,6 +114,24 @@ def _print_written(paths: list[Path], missing: list[str]) -> None:
         print(path)
     if missing:
         console.print(f"still missing: {', '.join(missing)}", soft_wrap=True)
+
+
+def extend(
+    model: Annotated[str, typer.Argument(help="Built-in model (tiny) or path of a model folder.")],
+    condition: Annotated[
+        str,
+        typer.Option(
+            help="MODULE:CLASS of the condition, of a module that is installed or in the working directory.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Model folder to make.", show_default=False)],
+) -> None:
+    """Extend a model by a condition of one's own, whose encoder is then to be trained (docs/custom_condition.md)."""
+    from vcjax.composer.extension import extend
+
+    added = extend(model, condition, out)
+    print(f"{out}: {model} with condition {added.name}, whose encoder is not trained")
 
 
 def export(

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -84,6 +84,21 @@ class Field:
     compressed: bool = False
 
 
+class Measure(NamedTuple):
+    """Measure of how well a video follows a condition.
+
+    Attributes:
+        name: display name, with the unit.
+        higher_is_better: whether a higher value is better.
+        compute: function from the condition that is extracted from the video, and the one that the video was generated
+            from, to a number.
+    """
+
+    name: str
+    higher_is_better: bool
+    compute: Callable[[np.ndarray, np.ndarray], float]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Condition:
     """Base class of conditions. A subclass is a kind of condition; its fields are a model's settings.
@@ -102,6 +117,7 @@ class Condition:
         drawn_over: name of the condition whose preview is the background of this one's; `preview` then takes
             `over`.
         stored_as: description of the storage format in a prepared data set, and of its error.
+        measures: measures of how well videos follow the condition, which `vcjax evaluate --data` computes.
     """
 
     name: ClassVar[str]
@@ -115,6 +131,7 @@ class Condition:
     absent_is_null: ClassVar[bool] = False
     drawn_over: ClassVar[str] = ""
     stored_as: ClassVar[str] = ""
+    measures: ClassVar[tuple[Measure, ...]] = ()
 
     def embed(self, array: np.ndarray, networks: Functions) -> np.ndarray:
         """Return the input of the token encoder, `[T, D]` or `[D]`, for the result of `read` or `extract`."""

@@ -1,7 +1,6 @@
 """Catalogue of the conditions, by name, and their configuration."""
 
 import dataclasses
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from vcjax.conditions.sketch import SingleSketch, Sketch
 from vcjax.conditions.style import Style
 from vcjax.conditions.text import Text
 from vcjax.errors import BadInput
-from vcjax.settings import typed
+from vcjax.settings import import_object, typed
 
 CATALOGUE: dict[str, type[Condition]] = {
     family.name: family for family in (Text, Style, Image, SingleSketch, Motion, Depth, Mask, Sketch)
@@ -69,20 +68,26 @@ def _settings(condition: Condition) -> dict[str, Any]:
 def _from_settings(name: str, fields: Any) -> Condition:
     where = f"condition {name}"
     path = fields.get("class") if isinstance(fields, Mapping) else None
-    family = _import_class(name, path) if path else CATALOGUE.get(name)
+    family = import_condition(path) if path else CATALOGUE.get(name)
     if family is None:
         raise BadInput(
             f"unknown condition {name!r}: known are {', '.join(CATALOGUE)}; a custom condition needs a class"
         )
+    if family.name != name:
+        raise BadInput(f"{where}: {path} is condition {family.name!r}")
     return typed(family, {k: v for k, v in fields.items() if k != "class"} if path else fields, where)
 
 
-def _import_class(name: str, path: Any) -> type[Condition]:
-    module, _, attribute = str(path).partition(":")
-    try:
-        family = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise BadInput(f"condition {name}: class {path!r} must be package.module:Class ({error})") from error
-    if not (isinstance(family, type) and issubclass(family, Condition) and family.name == name):
-        raise BadInput(f"condition {name}: {path!r} must be a Condition whose name is {name!r}")
+def import_condition(path: Any) -> type[Condition]:
+    """Import the class of a custom condition.
+
+    Args:
+        path: MODULE:CLASS; the module is installed, or in the working directory.
+
+    Raises:
+        BadInput: there is no such class, or it is no condition.
+    """
+    family = import_object(path, "the class of a condition")
+    if not (isinstance(family, type) and issubclass(family, Condition) and hasattr(family, "name")):
+        raise BadInput(f"{path} must be a subclass of vcjax.conditions.base.Condition with a name")
     return family

@@ -7,12 +7,17 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float32
 
-from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition
+from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition, Measure
 from vcjax.conditions.media import FileClip, describe_source, load_array
 from vcjax.conditions.preview import draw_arrows
 from vcjax.conditions.strokes import as_strokes
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.video.clip import Clip
+
+
+def end_point_error(found: Float32[np.ndarray, "F H W 2"], given: Float32[np.ndarray, "F H W 2"]) -> float:
+    """Return the mean distance of two motion fields, in pixels per frame."""
+    return float(np.linalg.norm(found - given, axis=-1).mean())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,9 @@ class Motion(MapCondition):
         "vectors": "encode (the default) re-encodes the sampled frames, stream takes the file's own vectors"
     }
     drawn_over: ClassVar[str] = "image"
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure("end-point error of codec motion, pixels per frame", False, end_point_error),
+    )
 
     form: Literal["centre", "blocks"] = "centre"
     bit_rate: int = 200_000

@@ -13,6 +13,10 @@ from vcjax.evaluation.condition_sources import CONDITIONS, ORIGINAL, REDIRECTED,
 SPATIAL, TEMPORAL = ("image", "single_sketch"), ("motion", "depth", "sketch")
 MAPS = ("image", "single_sketch", "motion", "depth", "mask", "sketch")
 GUIDANCE_SCALES = (1.0, 2.0, 4.0, 8.0)  # of the group `curves`
+TEXT_WEIGHT, MAP_WEIGHT = (
+    8.0,
+    2.0,
+)  # of the group `chains`: the best guidance weights of text and of maps alone
 UNCONDITIONAL = "unconditional"
 
 
@@ -29,7 +33,9 @@ class EvalCase:
         scored: conditions (or `trajectory`) whose metrics are computed; empty for a case that is only a
             baseline.
         baseline: name of the case with the same conditions except the scored ones.
-        guidance: guidance scale; None for the protocol's.
+        guidance: guidance weight, or a weight for each branch but the first; None for the protocol's.
+        branches: conditions of each branch of a chain of guidance; if empty, two branches, none of the conditions and
+            all of them.
         single: for a pair, the name of the case of each condition by itself, as (condition, case) pairs.
     """
 
@@ -39,7 +45,8 @@ class EvalCase:
     target: str = ORIGINAL
     scored: tuple[str, ...]
     baseline: str = UNCONDITIONAL
-    guidance: float | None = None
+    guidance: float | tuple[float, ...] | None = None
+    branches: tuple[tuple[str, ...], ...] = ()
     single: tuple[tuple[str, str], ...] = ()
 
 
@@ -65,7 +72,7 @@ def _all_cases() -> tuple[EvalCase, ...]:
         for name in ("text", "style", *MAPS)
         for scale in GUIDANCE_SCALES
     ]
-    return (unconditional, *single, *_tasks(), *pairs, *curves)
+    return (unconditional, *single, *_tasks(), *pairs, *curves, *_chains())
 
 
 def _tasks() -> list[EvalCase]:
@@ -100,6 +107,30 @@ def _tasks() -> list[EvalCase]:
         ),
     ]  # fmt: skip
     return tasks
+
+
+def _chains() -> list[EvalCase]:
+    """Return text with each map, guided by one weight for both, and by a chain with a weight for each."""
+    cases = []
+    for name in MAPS:
+        text = TEXT_WEIGHT, MAP_WEIGHT
+        for label, weights, branches in (
+            (f"guidance {MAP_WEIGHT:g}", MAP_WEIGHT, ()),
+            (f"guidance {TEXT_WEIGHT:g}", TEXT_WEIGHT, ()),
+            (f"text {TEXT_WEIGHT:g}, then {name} {MAP_WEIGHT:g}", text, ((), ("text",), ("text", name))),
+            (f"{name} {MAP_WEIGHT:g}, then text {TEXT_WEIGHT:g}", text[::-1], ((), (name,), ("text", name))),
+        ):
+            cases.append(
+                EvalCase(
+                    name=f"text + {name}, {label}",
+                    group="chains",
+                    sources=_original("text", name),
+                    scored=("text", name),
+                    guidance=weights,
+                    branches=branches,
+                )
+            )
+    return cases
 
 
 def _pair(a: str, b: str) -> EvalCase:

@@ -5,8 +5,6 @@ ground truth for real videos, so the metrics use networks and the codec.
 """
 
 import dataclasses
-import importlib
-import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from vcjax.composer.composer import Composer
+from vcjax.conditions.base import Condition
 from vcjax.conditions.preview import enlarge, previews, side_by_side
 from vcjax.data.records import IMAGES, PreparedDataset
 from vcjax.errors import BadInput
@@ -26,16 +25,16 @@ from vcjax.evaluation.intervals import bootstrap
 from vcjax.evaluation.metrics import better
 from vcjax.evaluation.page import Notes, Table, markdown
 from vcjax.evaluation.report import page_scale, write_scores
+from vcjax.settings import import_object
 from vcjax.video.clip import Clip
 
 Features = Callable[[UInt8[np.ndarray, "N F H W 3"]], Float[np.ndarray, "N D"]]
 
-UNCONDITIONAL, MOTION, ALL = "unconditional", "motion", "all conditions"
+UNCONDITIONAL, ALL = "unconditional", "all conditions"
 CONSISTENCY, CLIPSIM = "frame consistency (CLIP)", "CLIPSIM"
-END_POINT = "end-point error of codec motion, pixels per frame"
 FRECHET = "Frechet video distance"
 COLUMNS = ("case", "metric", "better", "value", "interval", "reference")
-HIGHER_IS_BETTER = {CONSISTENCY: True, CLIPSIM: True, END_POINT: False, FRECHET: False}
+HIGHER_IS_BETTER = {CONSISTENCY: True, CLIPSIM: True, FRECHET: False}
 NO_INTERVAL = "the Frechet distance is one number of all videos, so it has no interval over clips"
 
 
@@ -116,17 +115,6 @@ class DatasetEvaluator(Evaluator):
         arrays = {name: conditions[name].from_stored(stored[name], index) for name in maps}
         return arrays | ({TEXT: self.captions[position]} if TEXT in case.conditions else {})
 
-    def sample(self, case: DatasetCase, position: int) -> UInt8[np.ndarray, "F H W 3"]:
-        """Generate the video of a case for the record at a position in `indices`."""
-        protocol = self.protocol
-        return self.composer(
-            **self.conditions(case, position),
-            steps=protocol.steps,
-            guidance=protocol.guidance,
-            negative=(),
-            seed=int(self.indices[position]),
-        ).frames
-
     @cached_property
     def reference(self) -> UInt8[np.ndarray, "N F H W 3"]:
         """The clips of the records, decoded from their latents."""
@@ -174,9 +162,16 @@ class DatasetEvaluator(Evaluator):
         return rows
 
     @cached_property
-    def _target_motion(self) -> list[Float[np.ndarray, "F H W 2"]]:
-        case = DatasetCase(MOTION, (MOTION,))
-        return [self.conditions(case, position)[MOTION] for position in range(len(self.indices))]
+    def measured(self) -> list[Condition]:
+        """Conditions with measures, which the model can extract from its videos."""
+        available = (self.composer.conditions[name] for name in self._available)
+        return [c for c in available if c.measures and not c.missing_networks(self.composer.functions)]
+
+    @property
+    def higher_is_better(self) -> dict[str, bool]:
+        """Whether a higher value is better, by metric."""
+        measures = (measure for c in self.measured for measure in c.measures)
+        return HIGHER_IS_BETTER | {measure.name: measure.higher_is_better for measure in measures}
 
     @cached_property
     def _reference_values(self) -> dict[str, np.ndarray]:
@@ -194,17 +189,20 @@ class DatasetEvaluator(Evaluator):
                 values[CLIPSIM] = np.array(
                     [perception.clipsim(one, text, composer.functions) for one, text in pairs]
                 )
-        if MOTION in self._available:
-            values[END_POINT] = np.array(
-                [self._end_point_error(frames, i) for i, frames in enumerate(videos)]
-            )
+        for condition in self.measured:
+            pairs = [self._found_and_given(condition, frames, i) for i, frames in enumerate(videos)]
+            for measure in condition.measures:
+                values[measure.name] = np.array([measure.compute(*pair) for pair in pairs])
         return values
 
-    def _end_point_error(self, frames: UInt8[np.ndarray, "F H W 3"], position: int) -> float:
-        """Return the mean end-point error of a video's codec motion against the motion of the record."""
-        motion, shape = self.composer.conditions[MOTION], self.composer.shape
-        found = motion.extract(Clip(frames, shape.fps), shape, self.composer.functions, seed=0)
-        return float(np.linalg.norm(found - self._target_motion[position], axis=-1).mean())
+    def _found_and_given(
+        self, condition: Condition, frames: UInt8[np.ndarray, "F H W 3"], position: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return a condition that is extracted from a video, and that of the record at a position in `indices`."""
+        composer, shape, seed = self.composer, self.composer.shape, int(self.indices[position])
+        found = condition.extract(Clip(frames, shape.fps), shape, composer.functions, seed)
+        case = DatasetCase(condition.name, (condition.name,))
+        return found, self.conditions(case, position)[condition.name]
 
 
 def report(evaluator: DatasetEvaluator, shown: int, out: Path) -> str:
@@ -219,12 +217,12 @@ def report(evaluator: DatasetEvaluator, shown: int, out: Path) -> str:
         The table.
     """
     scores = {case.name: evaluator.scores(case) for case in evaluator.cases}
-    notes, rows = Notes(), []
+    notes, rows, higher_is_better = Notes(), [], evaluator.higher_is_better
     for case, metrics in scores.items():
         for metric, row in metrics.items():
             interval = f"{row['low']:.3g} to {row['high']:.3g}" if "low" in row else notes.cell(NO_INTERVAL)
             numbers = [f"{row['value']:.3g}", interval, f"{row['reference']:.3g}"]
-            rows.append([case, metric, better(HIGHER_IS_BETTER[metric]), *numbers])
+            rows.append([case, metric, better(higher_is_better[metric]), *numbers])
     table = markdown(Table("Scores of each case", COLUMNS, rows, notes.lines))
     write_scores(out, scores, table)
     for case in evaluator.cases:
@@ -257,14 +255,7 @@ def load_features(name: str) -> Features:
     Raises:
         BadInput: there is no such function.
     """
-    module, _, function = name.partition(":")
-    sys.path.insert(0, "")  # modules in the working directory can be imported, as in a script
-    try:
-        found: Any = getattr(importlib.import_module(module), function)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise BadInput(f"--features must name MODULE:FUNCTION, not {name!r}: {error}") from error
-    finally:
-        sys.path.remove("")
+    found = import_object(name, "--features")
     if not callable(found):
         raise BadInput(f"--features must name a function, but {name} is {found!r}")
     return cast(Features, found)

@@ -12,8 +12,10 @@ from jaxtyping import Array, Float, Int32, UInt8
 
 from vcjax.composer.compiled import decode, encode_frames
 from vcjax.composer.composer import Composer
+from vcjax.composer.request import Request
 from vcjax.errors import BadInput
 from vcjax.files import replacing
+from vcjax.settings import defaults_of
 
 PROTOCOL = "protocol.json"
 SPRITES = "sprites:test"
@@ -27,12 +29,13 @@ class EvalProtocol:
     Attributes:
         model: name and checksums of the model's files.
         clips: number of clips; clip n is sampled with seed n.
-        steps: number of DDIM steps.
+        steps: number of sampling steps.
         guidance: guidance scale of the cases that do not set their own.
         first: index of the first clip.
         data: source of the clips: `SPRITES`, or name and split of a prepared data set and the checksum of its
             description.
         dtype: compute dtype of the model.
+        sampler: sampler, a key of `vcjax.diffusion.samplers.SAMPLERS`.
     """
 
     model: dict[str, Any]
@@ -42,6 +45,10 @@ class EvalProtocol:
     first: int = 0
     data: str = SPRITES
     dtype: str = "float32"
+    sampler: str = "ddim"
+
+
+DEFAULTS = defaults_of(EvalProtocol)  # of keys that a protocol of an earlier version lacks
 
 
 class Evaluator(ABC):
@@ -93,9 +100,27 @@ class Evaluator(ABC):
         """Load the video of a case for the clip at a position in `indices`."""
         return np.load(self._path(case, position))
 
-    @abstractmethod
     def sample(self, case: Any, position: int) -> UInt8[np.ndarray, "F H W 3"]:
         """Generate the video of a case for the clip at a position in `indices`."""
+        return self.composer.generate(self.request(case, position))[0].frames
+
+    def request(self, case: Any, position: int) -> Request:
+        """Return the request of the video of a case for the clip at a position in `indices`."""
+        return self.composer.request(
+            **self.conditions(case, position),
+            **self.guidance(case),
+            sampler=self.protocol.sampler,
+            steps=self.protocol.steps,
+            seed=int(self.indices[position]),
+        )
+
+    def guidance(self, case: Any) -> dict[str, Any]:
+        """Return the branches of guidance of a case, and their weights, as arguments of a request."""
+        return {"negative": (), "guidance": self.protocol.guidance}
+
+    @abstractmethod
+    def conditions(self, case: Any, position: int) -> dict[str, Any]:
+        """Return the conditions of a case for the clip at a position in `indices`, as a user passes them."""
 
     def _path(self, case: Any, position: int) -> Path:
         return self._out / "videos" / case.name.replace(" ", "_") / f"{self.indices[position]:04d}.npy"
@@ -117,7 +142,7 @@ def _check_protocol(protocol: EvalProtocol, path: Path) -> None:
         return
     stored = json.loads(path.read_text("utf-8"))
     for key, value in _as_json(protocol).items():
-        if stored.get(key) != value:
+        if stored.get(key, DEFAULTS.get(key)) != value:
             raise BadInput(
                 f"{path.parent} holds videos made with {key} {stored.get(key)!r}, not {value!r}: give another folder"
             )

@@ -194,7 +194,7 @@ def _protocol(protocol: EvalProtocol) -> str:
     """Return a sentence on how the videos were made."""
     return (
         f"Model {protocol.model['name']} on {protocol.clips} clips of the sprite world's test split, "
-        f"{protocol.steps} steps, guidance {protocol.guidance:g}, {protocol.dtype}."
+        f"{protocol.steps} steps of {protocol.sampler}, guidance {protocol.guidance:g}, {protocol.dtype}."
     )
 
 

@@ -150,16 +150,11 @@ class SpriteEvaluator(Evaluator):
             conditions |= conditions_from_clip(clip, (name,), self.composer.shape.fps, seed)
         return conditions
 
-    def sample(self, case: EvalCase, position: int) -> UInt8[np.ndarray, "F H W 3"]:
-        """Generate the video of a case for the clip at a position in `indices`."""
-        protocol = self.protocol
-        return self.composer(
-            **self.conditions(case, position),
-            steps=protocol.steps,
-            guidance=protocol.guidance if case.guidance is None else case.guidance,
-            negative=(),
-            seed=int(self.indices[position]),
-        ).frames
+    def guidance(self, case: EvalCase) -> dict[str, Any]:
+        """Return the branches of guidance of a case, and their weights, as arguments of a request."""
+        if not case.branches:
+            return super().guidance(case) | ({} if case.guidance is None else {"guidance": case.guidance})
+        return {"branches": case.branches, "guidance": case.guidance}
 
     def _reference(self, variant: str) -> UInt8[np.ndarray, "N F H W 3"]:
         """Return a variant of the clips after encoding and decoding by the autoencoder."""

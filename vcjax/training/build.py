@@ -144,7 +144,8 @@ def _check_conditions(run: Run, composer: Composer) -> None:
             )
         if not run.data and isinstance(condition, MapCondition) and name not in SpriteSource.maps:
             raise BadInput(
-                f"config.model.conditions: the sprite world has no {name!r}, only {', '.join(SpriteSource.maps)}"
+                f"config.model.conditions: the training step cannot render {name!r}, only {', '.join(SpriteSource.maps)}: "
+                "prepare a data set (vcjax prepare) and name it in config.data"
             )
 
 

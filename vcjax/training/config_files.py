@@ -78,11 +78,13 @@ def load_file(name: str) -> ConfigDict:
     """Run `get_config()` of a configuration file.
 
     Args:
-        name: the path of a Python file, or the name of one in `configs/`, such as `sprites` or `pretrain/depth`.
+        name: the path of a Python file, or the name of one in `configs/`, such as `sprites` or `pretrain/depth`; what
+            follows a colon is the argument of `get_config`, as in `condition:models/canny`.
 
     Raises:
         BadInput: there is no such file, it fails, or it has no `get_config()`.
     """
+    name, colon, argument = name.partition(":")
     path = Path(name)
     if path.suffix != ".py":
         path = CONFIGS / f"{name}.py"
@@ -102,7 +104,7 @@ def load_file(name: str) -> ConfigDict:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        config = module.get_config()
+        config = module.get_config(argument) if colon else module.get_config()
     except BadInput:
         raise
     except Exception as error:  # the file is the user's own program and may raise anything
