@@ -34,7 +34,7 @@ def test_an_extended_model_samples_as_before_until_its_encoder_is_trained(canny_
 
 def test_its_options_come_from_the_model(canny_model, vc, video, tmp_path):
     assert "--extract-option canny.low=VALUE" in vc("info", canny_model)[1]
-    found = ["--only", "canny", "--model", canny_model, "--out"]
+    found = ["--only", "canny", "--frames", 3, "--model", canny_model, "--out"]
     assert vc("extract", video, *found, tmp_path / "a")[0] == 0
     assert vc("extract", video, *found, tmp_path / "b", "--extract-option", "canny.high=0.3")[0] == 0
     edges_, strong = (np.load(tmp_path / name / "canny.npy") for name in "ab")

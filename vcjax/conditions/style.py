@@ -19,6 +19,9 @@ Rule = Literal["latent", "picture"]  # how an image is resized; see `vcjax.video
 class Style(VectorCondition):
     """Style of the video: the embedding of an image by CLIP's image tower.
 
+    A picture (`read`) is resized and cropped by OpenCLIP's rule, and the middle frame of a video (`extract`) by the one of
+    the released model's training, so that the two embeddings of one still differ slightly.
+
     Attributes:
         image_size: side in pixels of the input of the model's vision network.
     """
