@@ -18,7 +18,7 @@ from jax import Array
 
 from vcjax.kernels.dense import matmul_cpu
 from vcjax.models.blocks import FEED_FORWARD
-from vcjax.models.layers import gelu
+from vcjax.kernels.geglu import gelu
 from vcjax.parallel import compilation
 
 ROWS, CHANNELS = (256, 64), 72

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vcjax.models.layers import dense, gelu
+from vcjax.kernels.geglu import gelu
+from vcjax.models.layers import dense
 
 SHAPES = [(5, 12), (2, 3, 12), (2, 3, 4, 12)]
 

@@ -6,24 +6,25 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Int
 
 from vcjax.platforms import platform
 
 Implementation = Literal["auto", "cudnn", "blockwise", "plain"]
 
-# Largest score matrix of one head that `auto` computes in one piece; larger ones exceed the caches of a CPU
-# core.
-MAX_PLAIN_SCORES = 256 * 256
+# Largest score matrix of one head that `auto` computes in one piece. On a CPU larger ones exceed the caches of a core;
+# elsewhere they take memory that a frame's attention should not.
+MAX_PLAIN_SCORES = {"cpu": 256 * 256, "gpu": 1024 * 1024, "tpu": 256 * 256}
 QUERY_BLOCK = 1024
 MAX_CUDNN_HEAD_DIM = 128  # largest head dimension that cuDNN supports on every GPU generation
+MIN_CUDNN_QUERIES = 64  # fewer do not fill a tile of cuDNN's kernels
 
 
 def dot_product_attention(
     query: Float[Array, "*B N H D"],
     key: Float[Array, "*B M H D"],
     value: Float[Array, "*B M H D"],
-    mask: Bool[Array, "*B M"] | None = None,
+    lengths: Int[Array, "*B"] | None = None,
     *,
     causal: bool = False,
     implementation: Implementation = "auto",
@@ -36,7 +37,7 @@ def dot_product_attention(
         query: queries Q.
         key: keys K.
         value: values V.
-        mask: True for keys to attend to; at least one in each row.
+        lengths: number of keys to attend to, the first ones of each row; at least 1. Default: all.
         causal: query i attends to keys 0 to i only.
         implementation: `cudnn` (NVIDIA GPUs, 16-bit types only), `blockwise` (holds the scores of
             `QUERY_BLOCK` queries of one head at a time), `plain` (holds all scores; the only one that
@@ -45,34 +46,27 @@ def dot_product_attention(
     if implementation == "auto":
         implementation = _select_implementation(query, key)
     if implementation == "plain":
-        return _plain(query, key, value, _bias(mask, causal, query.shape[-3], key.shape[-3]))
+        return _plain(query, key, value, _bias(lengths, causal, query.shape[-3], key.shape[-3]))
     if implementation == "cudnn":
         return jax.nn.dot_product_attention(
-            query,
-            key,
-            value,
-            mask=None if mask is None else mask[:, None, None, :],
-            is_causal=causal,
-            implementation="cudnn",
+            query, key, value, key_value_seq_lengths=lengths, is_causal=causal, implementation="cudnn"
         )
-    return _blockwise(query, key, value, _bias(mask, causal, query.shape[1], key.shape[1]))
+    return _blockwise(query, key, value, _bias(lengths, causal, query.shape[1], key.shape[1]))
 
 
 def _select_implementation(query: Array, key: Array) -> Implementation:
     """Return the implementation that `auto` selects."""
-    scores = query.shape[-3] * key.shape[-3]
-    if scores <= MAX_PLAIN_SCORES:
-        return "plain"
     sixteen_bits = query.dtype in (jnp.bfloat16, jnp.float16)
-    head_dim = query.shape[-1]
-    if platform() == "gpu" and sixteen_bits and head_dim % 8 == 0 and head_dim <= MAX_CUDNN_HEAD_DIM:
+    queries, _, head_dim = query.shape[-3:]
+    fits_cudnn = sixteen_bits and head_dim % 8 == 0 and head_dim <= MAX_CUDNN_HEAD_DIM and query.ndim == 4
+    if platform() == "gpu" and fits_cudnn and queries >= MIN_CUDNN_QUERIES:
         return "cudnn"
-    return "blockwise"
+    return "plain" if queries * key.shape[-3] <= MAX_PLAIN_SCORES[platform()] else "blockwise"
 
 
-def _bias(mask: Array | None, causal: bool, queries: int, keys: int) -> Array | None:
+def _bias(lengths: Array | None, causal: bool, queries: int, keys: int) -> Array | None:
     """Return the bias of the scores, `[... or 1, 1, N or 1, M]`: 0 for keys to attend to, -inf for others."""
-    allowed = None if mask is None else mask[..., None, None, :]
+    allowed = None if lengths is None else (jnp.arange(keys) < lengths[..., None])[..., None, None, :]
     if causal:
         lower = jnp.tril(jnp.ones((queries, keys), bool))[None, None]
         allowed = lower if allowed is None else allowed & lower

@@ -158,7 +158,7 @@ class Encoder(nn.Module):
                     name=f"{level}_sample",
                 )(x)
         x = MidBlock(self.norm_groups, self.dtype, self.attention, name="middle")(x)
-        x = nn.silu(GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, name="norm_out")(x))
+        x = GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, silu=True, name="norm_out")(x)
         return conv3x3(self.out_channels, self.dtype, "conv_out")(x)
 
 
@@ -188,7 +188,7 @@ class Decoder(nn.Module):
                 n, height, width, channels = x.shape
                 x = jax.image.resize(x, (n, 2 * height, 2 * width, channels), "nearest")
                 x = conv3x3(channels, self.dtype, f"{level}_sample")(x)
-        x = nn.silu(GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, name="norm_out")(x))
+        x = GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, silu=True, name="norm_out")(x)
         return conv3x3(self.out_channels, self.dtype, "conv_out")(x)
 
 
@@ -202,9 +202,9 @@ class ImageResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H W D"]:
         """Map `C` to `out_channels` channels."""
-        y = nn.silu(GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, name="norm_0")(x))
+        y = GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, silu=True, name="norm_0")(x)
         y = conv3x3(self.out_channels, self.dtype, "conv_0")(y)
-        y = nn.silu(GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, name="norm_1")(y))
+        y = GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, silu=True, name="norm_1")(y)
         y = conv3x3(self.out_channels, self.dtype, "conv_1")(y)
         if x.shape[-1] != self.out_channels:
             x = dense(self.out_channels, self.dtype, "skip")(x)

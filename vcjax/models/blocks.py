@@ -11,11 +11,12 @@ import flax.linen as nn
 import jax
 from einops import rearrange
 from flax.typing import Dtype
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Int
 
+from vcjax.kernels.frame_attention import is_supported
 from vcjax.kernels.winograd import convolve
 from vcjax.models.attention import Implementation
-from vcjax.models.layers import GEGLU, Attention, GroupNorm, conv3x3, dense, layer_norm
+from vcjax.models.layers import GEGLU, Attention, GroupNorm, LayerNorm, conv3x3, dense, has_kernels
 from vcjax.models.layout import Layout
 
 TRANSFORMER_NORM_EPSILON = 1e-6  # of the group norm before a transformer; all other norms have 1e-5
@@ -28,6 +29,7 @@ class TemporalConvolutions(nn.Module):
     norm_groups: int
     dropout: float
     dtype: Dtype
+    layout: Layout
 
     @nn.compact
     def __call__(self, x: Float[Array, "B F N C"], deterministic: bool) -> Float[Array, "B F N C"]:
@@ -35,7 +37,9 @@ class TemporalConvolutions(nn.Module):
         channels = x.shape[-1]
         y = x
         for i in range(4):
-            y = nn.silu(GroupNorm(self.norm_groups, dtype=self.dtype, name=f"norm_{i}")(y))
+            y = GroupNorm(
+                self.norm_groups, dtype=self.dtype, silu=True, layout=self.layout, name=f"norm_{i}"
+            )(y)
             if i > 0:
                 y = nn.Dropout(self.dropout)(y, deterministic=deterministic)
             y = nn.Conv(
@@ -73,12 +77,13 @@ class ResidualBlock(nn.Module):
         """
         batch, frames, height, width, channels = x.shape
         flatten, unflatten = self.layout.flatten_frames, partial(self.layout.unflatten_frames, batch=batch)
+        norm = partial(GroupNorm, self.norm_groups, dtype=self.dtype, silu=True, layout=self.layout)
         x = flatten(x)
-        y = nn.silu(GroupNorm(self.norm_groups, dtype=self.dtype, name="norm_0")(x))
+        y = norm(name="norm_0")(x)
         y = conv3x3(self.features, self.dtype, "conv_0")(y)
         shift = dense(self.features, self.dtype, "time")(nn.silu(time))
         y = flatten(unflatten(y) + shift[:, :, None, None])
-        y = nn.silu(GroupNorm(self.norm_groups, dtype=self.dtype, name="norm_1")(y))
+        y = norm(name="norm_1")(y)
         y = flatten(nn.Dropout(self.dropout)(unflatten(y), deterministic=deterministic))
         y = conv3x3(self.features, self.dtype, "conv_1", zero=True)(y)
         if channels != self.features:
@@ -86,9 +91,9 @@ class ResidualBlock(nn.Module):
         x = unflatten(x + y)
         if temporal:
             x = self.layout.shard_pixels(x.reshape(batch, frames, height * width, self.features))
-            x = TemporalConvolutions(self.norm_groups, self.dropout, self.dtype, name="temporal")(
-                x, deterministic
-            )
+            x = TemporalConvolutions(
+                self.norm_groups, self.dropout, self.dtype, self.layout, name="temporal"
+            )(x, deterministic)
             x = self.layout.reshard_frames(x).reshape(batch, frames, height, width, self.features)
         return x
 
@@ -108,16 +113,17 @@ class BasicTransformerBlock(nn.Module):
     @nn.compact
     def __call__(
         self,
-        x: Float[Array, "N L C"],
+        x: Float[Array, "... C"],
         context: Float[Array, "B M E"] | None = None,
-        mask: Bool[Array, "B M"] | None = None,
-    ) -> Float[Array, "N L C"]:
+        lengths: Int[Array, "B"] | None = None,
+    ) -> Float[Array, "... C"]:
         """Transform sequences; all sequences of a clip attend to the same context.
 
         Args:
-            x: sequences; the leading axis is flattened frames or pixels of the clips.
+            x: sequences `[N, L, C]`, where the leading axis is flattened frames or pixels of the clips; or clips
+                `[B, F, P, C]`, whose frames at each pixel are a sequence.
             context: keys of the cross-attention, one row for each clip.
-            mask: True for keys of the context that exist.
+            lengths: number of keys of each context that exist, the first ones.
         """
 
         def attention(name: str) -> Attention:
@@ -127,21 +133,24 @@ class BasicTransformerBlock(nn.Module):
                 dtype=self.dtype,
                 implementation=self.attention,
                 layout=self.layout,
+                over_frames=x.ndim == 4,
                 name=name,
             )
 
+        def norm(name: str) -> LayerNorm:
+            return LayerNorm(self.dtype, self.layout, name=name)
+
         channels = x.shape[-1]
-        x = x + attention("self")(layer_norm(self.dtype, "norm_0")(x))
-        y = layer_norm(self.dtype, "norm_1")(x)
+        x, y = norm("norm_0")(x)
+        x, y = norm("norm_1")(x, attention("self")(y))
         if context is None:
             y = attention("cross")(y)
         else:  # the queries of all frames of a clip are concatenated, so that keys are computed once per clip
             y = self.layout.unflatten_frames(y, context.shape[0])
-            out = attention("cross")(y.reshape(y.shape[0], -1, channels), context, mask)
+            out = attention("cross")(y.reshape(y.shape[0], -1, channels), context, lengths)
             y = self.layout.flatten_frames(out.reshape(y.shape))
-        x = x + y
-        y = layer_norm(self.dtype, "norm_2")(x)
-        y = GEGLU(FEED_FORWARD * channels, self.dtype, name="geglu")(y)
+        x, y = norm("norm_2")(x, y)
+        y = GEGLU(FEED_FORWARD * channels, self.dtype, self.layout, name="geglu")(y)
         return x + dense(channels, self.dtype, "out")(y)
 
 
@@ -156,18 +165,20 @@ class SpatialTransformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B F h w C"], tokens: Float[Array, "B L D"], mask: Bool[Array, "B L"]
+        self, x: Float[Array, "B F h w C"], tokens: Float[Array, "B L D"], lengths: Int[Array, "B"]
     ) -> Float[Array, "B F h w C"]:
-        """Apply the transformer with a residual connection; `mask` is True for tokens that exist."""
+        """Apply the transformer with a residual connection; the first `lengths` tokens exist."""
         channels = x.shape[-1]
         y = rearrange(self.layout.flatten_frames(x), "n h w c -> n (h w) c")
-        y = GroupNorm(self.norm_groups, TRANSFORMER_NORM_EPSILON, self.dtype, name="norm")(y)
+        y = GroupNorm(
+            self.norm_groups, TRANSFORMER_NORM_EPSILON, self.dtype, layout=self.layout, name="norm"
+        )(y)
         y = dense(channels, self.dtype, "in")(y)
         heads = channels // self.head_dim
         layer = BasicTransformerBlock(
             heads, self.head_dim, self.dtype, self.attention, self.layout, name="layer"
         )
-        y = dense(channels, self.dtype, "out", zero=True)(layer(y, tokens, mask))
+        y = dense(channels, self.dtype, "out", zero=True)(layer(y, tokens, lengths))
         return x + self.layout.unflatten_frames(y, x.shape[0]).reshape(x.shape)
 
 
@@ -186,13 +197,18 @@ class TemporalTransformer(nn.Module):
         """Apply the transformer with a residual connection; there is no positional encoding."""
         inner = self.heads * self.head_dim
         y = self.layout.shard_pixels(rearrange(x, "b f h w c -> b f (h w) c"))
-        y = GroupNorm(self.norm_groups, TRANSFORMER_NORM_EPSILON, self.dtype, name="norm")(y)
+        y = GroupNorm(
+            self.norm_groups, TRANSFORMER_NORM_EPSILON, self.dtype, layout=self.layout, name="norm"
+        )(y)
         y = dense(inner, self.dtype, "in")(y)
-        y = self.layout.flatten_frames(rearrange(y, "b f n c -> b n f c"))
         layer = BasicTransformerBlock(
             self.heads, self.head_dim, self.dtype, self.attention, self.layout, name="layer"
         )
-        y = rearrange(self.layout.unflatten_frames(layer(y), x.shape[0]), "b n f c -> b f n c")
+        if has_kernels(y, self.layout) and is_supported(x.shape[1], self.head_dim):
+            y = layer(y)
+        else:
+            y = self.layout.flatten_frames(rearrange(y, "b f n c -> b n f c"))
+            y = rearrange(self.layout.unflatten_frames(layer(y), x.shape[0]), "b n f c -> b f n c")
         y = self.layout.reshard_frames(dense(x.shape[-1], self.dtype, "out", zero=True)(y))
         return x + y.reshape(x.shape)
 

@@ -8,7 +8,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float, Int
 
 from vcjax.errors import BadInput
-from vcjax.models.layers import layer_norm
+from vcjax.models.layers import LayerNorm
 from vcjax.models.vit import PatchEmbedding, TransformerBlock
 
 # Mean and standard deviation of RGB values in [0, 1] over CLIP's training images, as in OpenAI's CLIP and
@@ -56,7 +56,7 @@ class TextTower(nn.Module):
         x = embedding(ids) + positions[: ids.shape[1]].astype(self.dtype)
         for i in range(self.layers):
             x = TransformerBlock(self.heads, causal=True, dtype=self.dtype, name=f"layer_{i}")(x)
-        return layer_norm(self.dtype, "norm")(x).astype(jnp.float32)
+        return LayerNorm(self.dtype, name="norm")(x)[1].astype(jnp.float32)
 
 
 class TextProjection(nn.Module):
@@ -132,10 +132,10 @@ class ImageTower(nn.Module):
             dtype=self.dtype,
             name="embedding",
         )
-        x = layer_norm(self.dtype, "norm_0")(embed(images))
+        x = LayerNorm(self.dtype, name="norm_0")(embed(images))[1]
         for i in range(self.layers):
             x = TransformerBlock(self.heads, causal=False, dtype=self.dtype, name=f"layer_{i}")(x)
-        x = layer_norm(self.dtype, "norm_1")(x[:, 0])
+        x = LayerNorm(self.dtype, name="norm_1")(x[:, 0])[1]
         return nn.Dense(self.embed_dim, use_bias=False, dtype=self.dtype, name="projection")(x).astype(
             jnp.float32
         )

@@ -8,7 +8,8 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from vcjax.errors import BadInput
-from vcjax.models.layers import conv3x3, dense, gelu
+from vcjax.kernels.geglu import gelu
+from vcjax.models.layers import conv3x3, dense
 from vcjax.models.vit import PatchEmbedding, TransformerBlock
 
 HEAD_CHANNELS = 32  # channels before the last convolution

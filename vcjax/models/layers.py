@@ -4,13 +4,16 @@ import math
 from functools import partial
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
-from jax import lax
 from jaxtyping import Array, Float, Real
 
 from vcjax.kernels.dense import dense_dot_general
+from vcjax.kernels.frame_attention import frame_attention
+from vcjax.kernels.geglu import geglu, plain_geglu
+from vcjax.kernels.group_norm import group_norm, plain_group_norm
+from vcjax.kernels.layer_norm import add_layer_norm, plain_add_layer_norm
+from vcjax.kernels.triton import is_fused
 from vcjax.kernels.winograd import convolve
 from vcjax.models.attention import Implementation, dot_product_attention
 from vcjax.models.layout import SINGLE_DEVICE, Layout
@@ -18,45 +21,65 @@ from vcjax.models.layout import SINGLE_DEVICE, Layout
 NORM_EPSILON = 1e-5  # PyTorch's default; Flax's is 1e-6
 
 
+def has_kernels(x: Array, layout: Layout | None) -> bool:
+    """Return whether `vcjax.kernels` has kernels for an array: on a GPU, in 16 bits, with whole clips on each device."""
+    return layout is not None and not layout.splits_clips and is_fused(x)
+
+
 class GroupNorm(nn.Module):
-    """Group normalisation over all axes between the first and the last (arXiv 1803.08494).
+    """Group normalisation over all axes between the first and the last, see `vcjax.kernels.group_norm`.
 
     On frames `[B*F, h, w, C]` the statistics are per frame; on a clip `[B, F, h*w, C]` they span frames and
-    space. Statistics are computed in float32 or higher precision, with a two-pass variance. Means are taken
-    per channel first, then per group, which on a CPU is several times faster than reducing a reshaped array.
+    space.
 
     Attributes:
         groups: number of groups.
         epsilon: added to the variance.
         dtype: type of the result.
+        silu: apply the SiLU to the result.
+        layout: sharding of the rows, for the kernel of a GPU; array operations where None.
     """
 
     groups: int = 32
     epsilon: float = NORM_EPSILON
     dtype: Dtype = jnp.float32
+    silu: bool = False
+    layout: Layout | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Normalise `[B, ..., C]`."""
-        channels = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
-        between = tuple(range(1, x.ndim - 1))
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-        def group_mean(per_channel: Array) -> Array:
-            grouped = per_channel.reshape(-1, self.groups, channels // self.groups).mean(-1, keepdims=True)
-            spread = jnp.broadcast_to(grouped, (*grouped.shape[:2], channels // self.groups))
-            return spread.reshape(-1, *(1 for _ in between), channels)
-
-        centred = x - group_mean(x.mean(between))
-        variance = group_mean(jnp.square(centred).mean(between))
-        return (centred * (jax.lax.rsqrt(variance + self.epsilon) * scale) + bias).astype(self.dtype)
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:], jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
+        options = {"groups": self.groups, "epsilon": self.epsilon, "silu": self.silu}
+        if has_kernels(x, self.layout):
+            return self.layout.local(partial(group_norm, **options))(x, scale, bias)
+        return plain_group_norm(x, scale, bias, **options).astype(self.dtype)
 
 
-def layer_norm(dtype: Dtype, name: str) -> nn.LayerNorm:
-    """Return a layer norm with PyTorch's epsilon, 1e-5, and a two-pass variance in float32."""
-    return nn.LayerNorm(epsilon=NORM_EPSILON, use_fast_variance=False, dtype=dtype, name=name)
+class LayerNorm(nn.Module):
+    """Layer normalisation over the last axis, see `vcjax.kernels.layer_norm`, with PyTorch's epsilon, 1e-5.
+
+    Attributes:
+        dtype: type of the result.
+        layout: sharding of the rows, for the kernel of a GPU; array operations where None.
+    """
+
+    dtype: Dtype
+    layout: Layout | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "*B C"], added: Float[Array, "*B C"] | None = None
+    ) -> tuple[Float[Array, "*B C"], Float[Array, "*B C"]]:
+        """Return `x + added`, a residual connection, and its norm; without `added`, `x` and its norm."""
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:], jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
+        if self.layout is not None and has_kernels(x, self.layout) and x.dtype == self.dtype:
+            normalise = partial(add_layer_norm, epsilon=NORM_EPSILON)
+            return self.layout.local(normalise)(x, added, scale, bias)
+        total, normalised = plain_add_layer_norm(x, added, scale, bias, NORM_EPSILON)
+        return total, normalised.astype(self.dtype)
 
 
 def conv3x3(features: int, dtype: Dtype, name: str, *, stride: int = 1, zero: bool = False) -> nn.Conv:
@@ -99,6 +122,7 @@ class Attention(nn.Module):
         implementation: see `vcjax.models.attention.dot_product_attention`.
         zero: initialise the output projection to zero.
         layout: sharding of the sequences, see `Layout.local_attention`.
+        over_frames: attend among the frames of clips `[B, F, N, C]`, see `vcjax.kernels.frame_attention`.
     """
 
     heads: int
@@ -108,17 +132,18 @@ class Attention(nn.Module):
     implementation: Implementation = "auto"
     zero: bool = False
     layout: Layout = SINGLE_DEVICE
+    over_frames: bool = False
 
     @nn.compact
     def __call__(
         self,
         x: Float[Array, "*B N C"],
         context: Float[Array, "B M E"] | None = None,
-        mask: Array | None = None,
+        lengths: Array | None = None,
         *,
         deterministic: bool = True,
     ) -> Float[Array, "*B N C"]:
-        """Attend from `x` to `context`, or to `x` if None; `mask`, `[B, M]`, is True for keys that exist."""
+        """Attend from `x` to the first `lengths` rows, `[B]`, of `context`, or to `x` if None."""
         cross = context is not None
         context = context if cross else x
         inner = self.heads * self.head_dim
@@ -127,42 +152,52 @@ class Attention(nn.Module):
             out = dense(inner, self.dtype, name, use_bias=False)(source)
             return out.reshape(*source.shape[:-1], self.heads, self.head_dim)
 
-        local = self.layout.local_attention(
-            partial(dot_product_attention, implementation=self.implementation), cross=cross
-        )
-        out = local(project(x, "query"), project(context, "key"), project(context, "value"), mask)
+        query, key, value = project(x, "query"), project(context, "key"), project(context, "value")
+        if self.over_frames:
+            out = self.layout.local(frame_attention)(query, key, value)
+        else:
+            attend = partial(dot_product_attention, implementation=self.implementation)
+            out = self.layout.local_attention(attend, cross=cross)(query, key, value, lengths)
         out = dense(x.shape[-1], self.dtype, "out", zero=self.zero)(out.reshape(*x.shape[:-1], inner))
         return nn.Dropout(self.dropout)(out, deterministic=deterministic)
 
 
 class GEGLU(nn.Module):
-    """GELU-gated linear unit `value * gelu(gate)` (arXiv 2002.05202, equation 6), without output projection.
-
-    Value and gate are the two halves of one projection.
+    """GELU-gated linear unit, without output projection; see `vcjax.kernels.geglu`.
 
     Attributes:
         features: channels of the result.
         dtype: compute type.
+        layout: sharding of the rows.
     """
 
     features: int
     dtype: Dtype
+    layout: Layout = SINGLE_DEVICE
 
     @nn.compact
     def __call__(self, x: Float[Array, "*B C"]) -> Float[Array, "*B D"]:
         """Map `C` to `features` channels."""
-        value, gate = jnp.split(dense(2 * self.features, self.dtype, "proj")(x), 2, -1)
-        return value * gelu(gate)
+        kernel, bias = Projection(2 * self.features, name="proj")(x.shape[-1])
+        x, kernel, bias = (array.astype(self.dtype) for array in (x, kernel, bias))
+        function = self.layout.local(geglu) if has_kernels(x, self.layout) else plain_geglu
+        return function(x, kernel, bias)
 
 
-def gelu(x: Array) -> Array:
-    """Return x Phi(x), the exact GELU and not its tanh approximation (arXiv 1606.08415, section 2).
+class Projection(nn.Module):
+    """Kernel and bias of a linear layer that a fused operation applies.
 
-    Computed with the error function, in float32 or higher precision. Flax uses the complementary error
-    function, which is slower on CPUs (`benchmarks/layers.py`).
+    Attributes:
+        features: output channels.
     """
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return (wide * (0.5 + 0.5 * lax.erf(wide * math.sqrt(0.5)))).astype(x.dtype)
+
+    features: int
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[Float[Array, "C D"], Float[Array, "D"]]:
+        """Return the parameters for inputs of C channels, float32, with the initialisers of `nn.Dense`."""
+        kernel = self.param("kernel", nn.linear.default_kernel_init, (channels, self.features), jnp.float32)
+        return kernel, self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
 
 
 def sinusoidal_embedding(t: Real[Array, "*n"], width: int) -> Float[Array, "*n width"]:

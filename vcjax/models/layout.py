@@ -42,6 +42,11 @@ class Layout:
         """Whether there is only one device."""
         return self.mesh is None or self.mesh.size == 1
 
+    @property
+    def splits_clips(self) -> bool:
+        """Whether the frames or the pixels of a clip are on several devices."""
+        return not self.is_single_device and self._size(self.frame_axes) > 1
+
     def for_batch(self, batch: int, frames: int, *, allow_replication: bool = False) -> "Layout":
         """Return the layout for a batch of clips, or for single images, which are sharded over all axes.
 
@@ -115,7 +120,7 @@ class Layout:
         """Return an attention function in which each device computes its shard of the queries.
 
         Args:
-            attend: function of queries, keys, values and a mask or None.
+            attend: function of queries, keys, values, and lengths of the keys or None.
             cross: True for keys and values `[B, M, ...]` that all queries of a clip, `[B, R * L, ...]`,
                 attend to; False for self-attention within rows of `flatten_frames`.
         """
@@ -123,6 +128,23 @@ class Layout:
             (self._clip_spec, PartitionSpec(self.batch_axes)) if cross else (self._row_spec, self._row_spec)
         )
         return self._shard_map(attend, [queries, keys, keys, keys], queries)
+
+    def local(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of rows or clips, and of replicated parameters, of which each device computes its rows.
+
+        Arrays with as many axes as the first one are sharded over their first axis, others are replicated. For layouts
+        that do not split clips.
+        """
+        if self.is_single_device:
+            return function
+
+        def call(*arrays: Array | None) -> Any:
+            assert arrays[0] is not None
+            rows = arrays[0].ndim
+            specs = [self._row_spec if x is not None and x.ndim == rows else PartitionSpec() for x in arrays]
+            return self._shard_map(function, specs, self._row_spec)(*arrays)
+
+        return call
 
     def map_images(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Map a function of parameters (replicated) and rows of `flatten_frames` over devices."""

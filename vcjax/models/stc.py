@@ -12,7 +12,8 @@ from einops import rearrange
 from flax.typing import Dtype
 from jaxtyping import Array, Float, Int
 
-from vcjax.models.layers import Attention, conv3x3, dense, gelu, layer_norm, sinusoidal_embedding
+from vcjax.kernels.geglu import gelu
+from vcjax.models.layers import Attention, LayerNorm, conv3x3, dense, sinusoidal_embedding
 from vcjax.models.layout import SINGLE_DEVICE, Layout
 
 FEED_FORWARD = 4  # channels of the feed-forward layer, in units of the output's
@@ -112,7 +113,7 @@ class STCEncoder(nn.Module):
 
     def _temporal_transformer(self, x: Array, deterministic: bool) -> Array:
         """Transform `[B, N, F, D]` along the frames."""
-        y = layer_norm(self.dtype, "norm")(x)
+        y = LayerNorm(self.dtype, name="norm")(x)[1]
         attention = Attention(
             self.heads, self.out_channels, self.dropout, self.dtype, "plain", self.zero, name="attention"
         )

@@ -96,11 +96,14 @@ class UNet(nn.Module):
         self._check_size(z.shape)
         layout = self.layout.for_batch(*z.shape[:2])
         x = layout.shard_frames(jnp.concatenate([z.astype(self.dtype), maps.astype(self.dtype)], -1))
-        tokens = tokens.astype(self.dtype)
+        # Attention is indifferent to the order of its keys; those that exist come first, so that their number is a mask.
+        order = jnp.argsort(~mask, axis=1, stable=True)
+        tokens = jnp.take_along_axis(tokens.astype(self.dtype), order[..., None], axis=1)
+        lengths = mask.sum(1, dtype=jnp.int32)
         time = self._embed_time(t, jnp.arange(z.shape[1])[None] if frame_index is None else frame_index)
 
         residual, transformers, temporal_transformer = self._block_functions(
-            layout, time, tokens, mask, temporal=temporal, deterministic=deterministic
+            layout, time, tokens, lengths, temporal=temporal, deterministic=deterministic
         )
         x = conv3x3(self.base_channels, self.dtype, "conv_in")(layout.flatten_frames(x))
         x = layout.unflatten_frames(x, z.shape[0])
@@ -130,12 +133,20 @@ class UNet(nn.Module):
             if level > 0:
                 x = layout.gather_params(Upsample)(self.dtype, layout, name=f"up_{level}_sample")(x)
 
-        x = nn.silu(GroupNorm(self.norm_groups, dtype=self.dtype, name="norm_out")(layout.flatten_frames(x)))
+        norm = GroupNorm(self.norm_groups, dtype=self.dtype, silu=True, layout=layout, name="norm_out")
+        x = norm(layout.flatten_frames(x))
         x = conv3x3(self.latent_channels, self.dtype, "conv_out", zero=True)(x)
         return layout.unflatten_frames(x, z.shape[0]).astype(jnp.promote_types(self.dtype, jnp.float32))
 
     def _block_functions(
-        self, layout: Layout, time: Array, tokens: Array, mask: Array, *, temporal: bool, deterministic: bool
+        self,
+        layout: Layout,
+        time: Array,
+        tokens: Array,
+        lengths: Array,
+        *,
+        temporal: bool,
+        deterministic: bool,
     ) -> tuple[Callable[..., Array], Callable[..., Array], Callable[..., Array]]:
         """Return functions that apply a residual block, both transformers, or the temporal transformer."""
 
@@ -149,7 +160,7 @@ class UNet(nn.Module):
             block = self._maybe_remat(layout.gather_params(SpatialTransformer), "spatial")
             name = f"{prefix}_spatial"
             spatial = block(self.head_dim, self.norm_groups, self.dtype, self.attention, layout, name=name)
-            x = spatial(x, tokens, mask)
+            x = spatial(x, tokens, lengths)
             return temporal_transformer(x, x.shape[-1] // self.head_dim, f"{prefix}_temporal")
 
         def temporal_transformer(x: Array, heads: int, name: str) -> Array:

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
+from vcjax.kernels.geglu import gelu
 from vcjax.models.attention import dot_product_attention
-from vcjax.models.layers import dense, gelu, layer_norm
+from vcjax.models.layers import LayerNorm, dense
 
 FEED_FORWARD = 4  # channels of the feed-forward layer, in units of the input's
 
@@ -23,14 +24,14 @@ class TransformerBlock(nn.Module):
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """Apply the block; the shape is unchanged."""
         width = x.shape[-1]
-        y = layer_norm(self.dtype, "norm_0")(x)
+        y = LayerNorm(self.dtype, name="norm_0")(x)[1]
         split = (*x.shape[:2], self.heads, width // self.heads)
         query, key, value = (
             dense(width, self.dtype, name)(y).reshape(split) for name in ("query", "key", "value")
         )
         y = dot_product_attention(query, key, value, causal=self.causal)
         x = x + dense(width, self.dtype, "out")(y.reshape(x.shape))
-        y = layer_norm(self.dtype, "norm_1")(x)
+        y = LayerNorm(self.dtype, name="norm_1")(x)[1]
         y = gelu(dense(FEED_FORWARD * width, self.dtype, "hidden_0")(y))
         return x + dense(width, self.dtype, "hidden_1")(y)
 
