@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from vcjax.kernels.dense import matmul_cpu
-from vcjax.models.blocks import FEED_FORWARD
 from vcjax.kernels.geglu import gelu
+from vcjax.models.blocks import FEED_FORWARD
 from vcjax.parallel import compilation
 
 ROWS, CHANNELS = (256, 64), 72

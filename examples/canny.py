@@ -15,6 +15,7 @@ from vcjax.conditions.preview import to_rgb
 from vcjax.conditions.storage import ImageFileCondition
 from vcjax.errors import BadInput
 from vcjax.evaluation.maps import f_score
+from vcjax.settings import finite
 
 
 def line_f_score(found, given):
@@ -49,7 +50,7 @@ class Canny(ImageFileCondition):
 
     def extract(self, clip, shape, networks, seed, *, low=0.1, high=0.2):
         """Detect the edges of frames at the size of the map."""
-        if not 0 < low <= high:
+        if not 0 < finite("canny.low", low) <= finite("canny.high", high):
             raise BadInput(f"canny needs 0 < low <= high, not {low} and {high}")
         frames = brightness(clip.frames, self.size(shape))[..., 0]
         return np.stack([edges(frame, low, high) for frame in frames])[..., None]

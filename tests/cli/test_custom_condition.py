@@ -1,5 +1,7 @@
 """A condition of one's own on the command line: the example of docs/custom_condition.md, and what can be wrong with one."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import vcjax
 from examples.canny import Canny, edges
 from tests.cli.calls import FAST, refused
 from vcjax.conditions.base import ClipShape
+from vcjax.conditions.catalogue import import_condition
 from vcjax.training.config_files import load_file
 from vcjax.weights.folder import read_component, read_config
 
@@ -56,7 +59,10 @@ def test_its_options_come_from_the_model(canny_model, vc, video, tmp_path):
         (["--condition", "canny"], ["--condition must be NAME=VALUE", "'canny'"]),
         (["--condition", "smell=x.png"], ["has no condition 'smell'", "canny"]),
         (["--condition", "depth=a.png", "--depth", "b.png"], ["--depth is given more than once"]),
-        (["--condition", "canny=a.png", "--condition-from", "canny=b.mp4"], ["exclude one another"]),
+        (
+            ["--condition", "canny=a.png", "--condition-from", "canny=b.mp4"],
+            ["canny is given finished and as a source video"],
+        ),
         (["--extract-option", "canny.low=0.1"], ["canny.low needs --condition-from canny=FILE"]),
         (["--extract-option", "low=0.1"], ["NAME.OPTION=VALUE", "'low'"]),
     ],
@@ -68,6 +74,7 @@ def test_options_that_do_not_fit_are_named(canny_model, vc, options, words):
 def test_values_of_its_extraction_are_checked(canny_model, vc, video):
     source = ["generate", "--model", canny_model, "--condition-from", f"canny={video}"]
     refused(vc(*source, "--extract-option", "canny.low=2"), "canny needs 0 < low <= high", "2")
+    refused(vc(*source, "--extract-option", "canny.low=abc"), "canny.low must be a finite number, not 'abc'")
     refused(vc(*source, "--extract-option", "canny.width=2"), "no extraction option 'width'", "low, high")
 
 
@@ -81,6 +88,33 @@ def test_a_class_that_is_no_condition_is_named(canny_model, vc, tmp_path):
         refused(vc("extend", "tiny", "--condition", path, "--out", tmp_path / "new"), *words)
         assert not (tmp_path / "new").exists()
     refused(vc("extend", "tiny", "--condition", CANNY, "--out", canny_model), canny_model, "exists")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "temporl"}, "kind must be one of tokens, spatial, temporal, not 'temporl'"),
+        ({"channels": 2}, "channels of an ImageFileCondition must be 1 or 3, not 2"),
+        ({"limits": (1.0, 0.0)}, "limits must be a smaller and a larger number"),
+        ({"extract_options": {"gian": "gain"}}, "extract_options names 'gian'"),
+        ({"channels": 1, "__annotations__": {"channels": int}}, "annotate it with ClassVar"),
+    ],
+)
+def test_a_class_that_contradicts_itself_is_refused(change, message, monkeypatch):
+    import examples.canny
+
+    changed = dataclasses.dataclass(frozen=True, kw_only=True)(type("Canny", (Canny,), change))
+    monkeypatch.setattr(examples.canny, "Canny", changed)
+    with pytest.raises(vcjax.BadInput, match=message):
+        import_condition(CANNY)
+
+
+def test_maps_that_break_their_limits_are_refused(canny_model, vc, video, monkeypatch):
+    monkeypatch.setattr("examples.canny.edges", lambda image, low, high: np.full_like(image, 2.0))
+    refused(
+        vc("generate", "--model", canny_model, "--condition-from", f"canny={video}"),
+        "Canny.extract: canny must lie in [0, 1], not [2, 2]",
+    )
 
 
 def test_the_recipe_trains_the_new_encoder_alone(canny_model):

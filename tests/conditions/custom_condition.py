@@ -16,6 +16,8 @@ class Colour(MapCondition):
     name: ClassVar[str] = "colour"
     kind: ClassVar[Kind] = "temporal"
     channels: ClassVar[int] = 3
+    summary: ClassVar[str] = "colours of every frame"
+    accepts: ClassVar[str] = "nothing finished"
 
     def extract(self, clip, shape, networks, seed, **extract_options):
         return resize_crop(clip.frames, *self.size(shape), rule="map").astype(np.float32) / 255

@@ -61,7 +61,7 @@ def test_the_composer_and_the_command_line_take_the_choice(path, vc, tmp_path):
     composer = vcjax.load("tiny")
     shape = composer.clip_shape(frames=4)
     array = composer.read({"motion": vcjax.extract(path, vectors="stream")}, shape)["motion"]
-    arguments = ["extract", path, "--only", "motion", "--frames", 4, "--out", tmp_path / "out"]
+    arguments = ["extract", path, "--overwrite", "--only", "motion", "--frames", 4, "--out", tmp_path / "out"]
     code, _, _ = vc(*arguments, "--motion-vectors", "stream")
     assert code == 0
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "motion.npy"), array)

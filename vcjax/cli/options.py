@@ -129,7 +129,7 @@ def condition_values(options: Mapping[str, list[str] | None]) -> dict[str, Any]:
             needed = f"{_flag(name)}-from" if name in CATALOGUE else f"{CONDITION_FROM} {name}=FILE"
             raise BadInput(f"{flag}{next(iter(inputs))} needs {needed}")
     for name in finished.keys() & sources.keys():
-        raise BadInput(f"{_flag(name)} and {_flag(name)}-from exclude one another: give one of them")
+        raise BadInput(f"{name} is given finished and as a source video: give one of them")
     videos = {name: SourceVideo(source, further.get(name, {})) for name, source in sources.items()}
     values = finished | videos
     order = dict.fromkeys([*CATALOGUE, *values])  # whatever the order of the options

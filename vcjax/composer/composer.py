@@ -97,9 +97,8 @@ class Composer(LoadedModel):
                 key = id(value.source) if isinstance(value.source, Clip) else str(value.source)
                 if key not in clips:
                     clips[key] = sample_source(value, shape)
-                arrays[name] = condition.extract(
-                    clips[key], shape, self.functions, seed, **value.extract_options
-                )
+                found = condition.extract(clips[key], shape, self.functions, seed, **value.extract_options)
+                arrays[name] = condition.checked(found, shape)
             else:
                 arrays[name] = condition.read(value, shape, self.functions)
         return arrays

@@ -182,7 +182,15 @@ class Condition:
         Raises:
             BadInput: the condition cannot be extracted, or the model lacks a network for it.
         """
-        return self.extract(clip, shape, networks, seed=0)
+        return self.checked(self.extract(clip, shape, networks, seed=0), shape)
+
+    def checked(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
+        """Return what `extract` has returned, after checking it.
+
+        Raises:
+            BadInput: it is not what the condition says of itself.
+        """
+        return array
 
     def fields(self, shape: ClipShape) -> dict[str, Field]:
         """Return the fields of a record that hold the stored features."""
@@ -299,6 +307,10 @@ class MapCondition(Condition):
     def decode(self, stored: Mapping[str, Any]) -> Float32[np.ndarray, "F H W C"]:
         """Return the maps in single precision."""
         return stored[self.name].astype(np.float32)
+
+    def checked(self, array: np.ndarray, shape: ClipShape) -> Float32[np.ndarray, "F H W C"]:
+        """Return extracted maps after checking shape and values, see `validate`."""
+        return self.validate(array, shape, f"{type(self).__name__}.extract")
 
     def validate(self, array: np.ndarray, shape: ClipShape, source: str) -> Float32[np.ndarray, "F H W C"]:
         """Return an array as float32 after checking its shape and values.

@@ -1,15 +1,19 @@
 """Catalogue of the conditions, by name, and their configuration."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
 
-from vcjax.conditions.base import Condition, MapCondition, VectorCondition
+import numpy as np
+
+from vcjax.conditions.base import Condition, Kind, MapCondition, VectorCondition
 from vcjax.conditions.depth import Depth
 from vcjax.conditions.image import Image
 from vcjax.conditions.mask import Mask
 from vcjax.conditions.motion import Motion
 from vcjax.conditions.sketch import SingleSketch, Sketch
+from vcjax.conditions.storage import ImageFileCondition
 from vcjax.conditions.style import Style
 from vcjax.conditions.text import Text
 from vcjax.errors import BadInput
@@ -18,6 +22,8 @@ from vcjax.settings import import_object, typed
 CATALOGUE: dict[str, type[Condition]] = {
     family.name: family for family in (Text, Style, Image, SingleSketch, Motion, Depth, Mask, Sketch)
 }
+
+IMAGE_CHANNELS = (1, 3)
 
 # Names of the map conditions, and of those with one map per clip (spatial) or one per frame (temporal).
 MAPS = tuple(name for name, family in CATALOGUE.items() if issubclass(family, MapCondition))
@@ -90,4 +96,37 @@ def import_condition(path: Any) -> type[Condition]:
     family = import_object(path, "the class of a condition")
     if not (isinstance(family, type) and issubclass(family, Condition) and hasattr(family, "name")):
         raise BadInput(f"{path} must be a subclass of vcjax.conditions.base.Condition with a name")
+    for problem in _problems(family):
+        raise BadInput(f"{path}: {problem}")
     return family
+
+
+def _problems(family: type[Condition]) -> Iterator[str]:
+    """Yield what is wrong with the class attributes of a custom condition."""
+    declared = {field.name for field in dataclasses.fields(family)}
+    for name in inspect.get_annotations(Condition):
+        if name in declared:
+            yield f"{name} is a class attribute: annotate it with ClassVar"
+        elif not hasattr(family, name):
+            yield f"the class attribute {name} is missing"
+    if family.kind not in get_args(Kind):
+        yield f"kind must be one of {', '.join(get_args(Kind))}, not {family.kind!r}"
+    accepted = inspect.signature(family.extract).parameters
+    any_option = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    for option in family.extract_options:
+        if option not in accepted and not any_option:
+            yield f"extract_options names {option!r}, but extract has no such argument"
+    if not issubclass(family, MapCondition):
+        return
+    if family.channels < 1:
+        yield f"channels must be at least 1, not {family.channels}"
+    low, high = family.limits
+    if not low < high:
+        yield f"limits must be a smaller and a larger number, not {low} and {high}"
+    if issubclass(family, ImageFileCondition):
+        if family.encode is ImageFileCondition.encode and family.channels not in IMAGE_CHANNELS:
+            yield f"channels of an ImageFileCondition must be 1 or 3, not {family.channels}"
+        if not hasattr(family, "bits"):
+            yield "the class attribute bits is missing"
+        if family.encode is ImageFileCondition.encode and not np.isfinite(family.limits).all():
+            yield "limits of an ImageFileCondition must be finite: they are black and white"

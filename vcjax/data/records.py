@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from vcjax.conditions.base import ClipShape, Condition, Field
-from vcjax.conditions.catalogue import conditions_from_config
+from vcjax.conditions.catalogue import conditions_from_config, conditions_to_config
 from vcjax.errors import BadInput
 from vcjax.files import check_target, replacing
 from vcjax.settings import typed
@@ -208,10 +208,10 @@ class PreparedDataset:
 
     def check_condition(self, name: str, condition: Condition) -> None:
         """Raise BadInput where a condition was stored with other settings than a model's."""
-        if self.conditions[name] != condition:
+        stored, taken = (conditions_to_config({name: c})[name] for c in (self.conditions[name], condition))
+        if stored != taken:
             raise BadInput(
-                f"the model takes {name} as {condition}, but {self.folder} was prepared with "
-                f"{self.conditions[name]}: prepare it for this model"
+                f"the model takes {name} as {taken}, but {self.folder} was prepared with {stored}: prepare it for this model"
             )
 
     def split(self, name: str, only: Collection[str] | None = None) -> "Split":

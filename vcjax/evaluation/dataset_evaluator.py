@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from vcjax.composer.composer import Composer
-from vcjax.conditions.base import Condition
+from vcjax.conditions.base import Condition, Measure
 from vcjax.conditions.preview import enlarge, previews, side_by_side
 from vcjax.data.records import IMAGES, PreparedDataset
 from vcjax.errors import BadInput
@@ -25,7 +25,7 @@ from vcjax.evaluation.intervals import bootstrap
 from vcjax.evaluation.metrics import better
 from vcjax.evaluation.page import Notes, Table, markdown
 from vcjax.evaluation.report import page_scale, write_scores
-from vcjax.settings import import_object
+from vcjax.settings import finite, import_object
 from vcjax.video.clip import Clip
 
 Features = Callable[[UInt8[np.ndarray, "N F H W 3"]], Float[np.ndarray, "N D"]]
@@ -89,6 +89,10 @@ class DatasetEvaluator(Evaluator):
             raise BadInput(f"{dataset.folder} has {count} clips in {split}: fewer than {protocol.clips}")
         evenly_spaced = np.linspace(0, count - 1, protocol.clips).round().astype(np.int32)
         super().__init__(composer, protocol, out, evenly_spaced)
+        for condition in self.measured:  # before hours of sampling
+            given = self._given(condition, 0)
+            for measure in condition.measures:
+                _measured(measure, given, given)
 
     @cached_property
     def cases(self) -> tuple[DatasetCase, ...]:
@@ -192,7 +196,7 @@ class DatasetEvaluator(Evaluator):
         for condition in self.measured:
             pairs = [self._found_and_given(condition, frames, i) for i, frames in enumerate(videos)]
             for measure in condition.measures:
-                values[measure.name] = np.array([measure.compute(*pair) for pair in pairs])
+                values[measure.name] = np.array([_measured(measure, *pair) for pair in pairs])
         return values
 
     def _found_and_given(
@@ -201,8 +205,21 @@ class DatasetEvaluator(Evaluator):
         """Return a condition that is extracted from a video, and that of the record at a position in `indices`."""
         composer, shape, seed = self.composer, self.composer.shape, int(self.indices[position])
         found = condition.extract(Clip(frames, shape.fps), shape, composer.functions, seed)
+        return condition.checked(found, shape), self._given(condition, position)
+
+    def _given(self, condition: Condition, position: int) -> np.ndarray:
+        """Return a condition of the record at a position in `indices`."""
         case = DatasetCase(condition.name, (condition.name,))
-        return found, self.conditions(case, position)[condition.name]
+        return self.conditions(case, position)[condition.name]
+
+
+def _measured(measure: Measure, found: np.ndarray, given: np.ndarray) -> float:
+    """Return a measure of a video.
+
+    Raises:
+        BadInput: it is not a finite number.
+    """
+    return finite(f"the measure {measure.name!r}", measure.compute(found, given))
 
 
 def report(evaluator: DatasetEvaluator, shown: int, out: Path) -> str:

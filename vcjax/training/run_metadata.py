@@ -33,7 +33,9 @@ def check_metadata(run: Run, folder: Path) -> None:
             f"{folder} holds a run with another {fixed[0]}: give config.out a new folder, or that run's {fixed[0]}"
         )
     if changed:
-        warnings.warn(f"{folder} is resumed with another {', '.join(changed)}", VcjaxWarning, stacklevel=2)
+        warnings.warn(
+            f"{folder} is resumed with changed settings: {', '.join(changed)}", VcjaxWarning, stacklevel=2
+        )
 
 
 def write_metadata(run: Run, folder: Path) -> None:
