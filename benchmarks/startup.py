@@ -5,7 +5,7 @@
 
 Each is started with an empty compilation cache, with a warm cache, and with stored executables
 (`--executables`), always in a new process. All weights of tiny are read from disk, as for a trained model.
-For the full size, the time is that of the first call of the sampler's executable with all steps inactive:
+For the full size, the time is that of the first call of the sampler's executable that takes no step:
 tracing, and compiling or loading, without a step.
 """
 
@@ -118,7 +118,7 @@ def ready(executables: Path | None) -> float:
     began = time.perf_counter()
     program = ExecutableCache(sample_chunk, executables)
     jax.block_until_ready(
-        program(DDIM(), unet, parameters, z, rows.inactive(), keys, maps, tokens, mask, jnp.full(1, 9.0))
+        program(DDIM(), unet, parameters, z, rows.none(), keys, maps, tokens, mask, jnp.full(1, 9.0))
     )
     return time.perf_counter() - began
 

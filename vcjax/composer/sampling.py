@@ -55,7 +55,7 @@ def sample_latents(
 
     chunks = table.chunks(STEPS_PER_CALL)
     progress("compiling the sampler", 0, 0)
-    state = run_chunk(sampler.init(z), chunks[0].inactive())  # compiles; inactive steps are not computed
+    state = run_chunk(sampler.init(z), chunks[0].none())  # compiles, and takes no step
     progress("sampling", 0, len(table))
     for i, rows in enumerate(chunks):
         # Blocking makes the reported progress exact and idles the device for microseconds only.

@@ -1,4 +1,4 @@
-"""Sampling loop: one `lax.scan` over a table of coefficients, which a `Sampler` computes in float64.
+"""Sampling loop: one compiled loop over a table of coefficients, which a `Sampler` computes in float64.
 
 Schedule, prediction type and timesteps enter the table only. So the compiled loop is the same for all of them, and for
 any number of steps.
@@ -71,33 +71,36 @@ class Sampler(Protocol):
 
 @struct.dataclass
 class Steps:
-    """Rows of the coefficient table, in sampling order. Every array has shape `[K]`.
+    """Rows of the coefficient table, in sampling order.
 
     Attributes:
-        t: timestep, int32.
-        active: False for padding rows, which leave the state unchanged and are not computed.
-        coefficients: coefficients of the sampler, by name.
+        t: timestep of each row, int32 `[K]`.
+        coefficients: coefficients of the sampler by name, each `[K]`.
+        count: number of rows to take, the first ones; the others are padding.
     """
 
     t: Any
-    active: Any
     coefficients: dict[str, Any]
+    count: Any
 
     def __len__(self) -> int:
         return self.t.shape[0]
 
-    def inactive(self) -> "Steps":
-        """Return as many padding rows."""
-        return dataclasses.replace(self, active=np.zeros_like(self.active))
+    def none(self) -> "Steps":
+        """Return as many rows, none of which is taken."""
+        return dataclasses.replace(self, count=np.int32(0))
 
     def chunks(self, size: int) -> list["Steps"]:
-        """Split the table into chunks of exactly `size` rows; the last one is padded with inactive rows."""
-        missing = -len(self) % size
-        filled = jax.tree.map(lambda x: np.pad(x, (0, missing)), self)
-        return [
-            jax.tree.map(lambda x, first=first: x[first : first + size], filled)
-            for first in range(0, len(filled), size)
-        ]
+        """Split the table into chunks of exactly `size` rows; the last one is padded."""
+
+        def chunk(first: int) -> "Steps":
+            def part(x: Any) -> np.ndarray:
+                return np.pad(x[first : first + size], (0, max(first + size - len(self), 0)))
+
+            rows = {name: part(values) for name, values in self.coefficients.items()}
+            return Steps(t=part(self.t), coefficients=rows, count=np.int32(min(size, len(self) - first)))
+
+        return [chunk(first) for first in range(0, len(self), size)]
 
 
 def sampling_steps(
@@ -137,8 +140,8 @@ def sampling_steps(
     coefficients = sampler.coefficients(schedule, t, s, prediction, eta)
     return Steps(
         t=t,
-        active=np.ones(len(t), bool),
         coefficients={name: values.astype(dtype) for name, values in coefficients.items()},
+        count=np.int32(len(t)),
     )
 
 
@@ -165,26 +168,26 @@ def sample(sampler: Sampler, denoise: Denoise, state: Any, steps: Steps, keys: K
         sampler: sampling method.
         denoise: maps latents `[B, ...]` and timesteps `[B]` to (guided) predictions.
         state: state at the first row, such as `sampler.init(z)`.
-        steps: rows to take.
+        steps: rows, of which the first `count` are taken.
         keys: one key per trajectory, `[B]`.
 
     Returns:
         State after the last row.
     """
 
-    def step(state: Any, row: Steps) -> Any:
+    def step(index: Any, state: Any) -> Any:
+        row, t = {name: values[index] for name, values in coefficients.items()}, table[index]
         z = sampler.latents(state)
-        out = denoise(z, jnp.full(z.shape[:1], row.t, jnp.int32))
+        out = denoise(z, jnp.full(z.shape[:1], t, jnp.int32))
         noise = None
         if sampler.stochastic:
 
             def draw(key: Array) -> Array:
-                return jax.random.normal(jax.random.fold_in(key, row.t), z.shape[1:], z.dtype)
+                return jax.random.normal(jax.random.fold_in(key, t), z.shape[1:], z.dtype)
 
             noise = jax.vmap(draw)(keys)
-        return sampler.step(state, row.coefficients, out, noise)
+        return sampler.step(state, row, out, noise)
 
-    def take(state: Any, row: Steps) -> tuple[Any, None]:
-        return lax.cond(row.active, step, lambda state, _: state, state, row), None
-
-    return lax.scan(take, state, jax.tree.map(jnp.asarray, steps))[0]
+    table, coefficients = jax.tree.map(jnp.asarray, (steps.t, steps.coefficients))
+    # Without a condition around the network: a number that is traced serves chunks of any length.
+    return lax.fori_loop(0, steps.count, step, state)

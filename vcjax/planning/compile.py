@@ -28,6 +28,7 @@ from vcjax.data.sprites.selection import SpriteSelection
 from vcjax.diffusion.ddim import DDIM
 from vcjax.diffusion.sampler import sampling_steps
 from vcjax.errors import BadInput
+from vcjax.parallel import compilation
 from vcjax.parallel.batches import batch_sharding
 from vcjax.parallel.flops import count
 from vcjax.parallel.mesh import make_mesh, replicated
@@ -212,7 +213,16 @@ def sampler_program(run: Run, mesh: Any, index: int) -> tuple[Any, tuple[Any, ..
     )
     keys = array(*keys.shape, dtype=keys.dtype)
     inputs = (sampler, unet, parameters, z, rows, keys, *given, np.ones(1, np.float32))
-    return sample_chunk, inputs, {"parameters": parameters, "latents": z, "maps and tokens": given}
+    program = compilation.jit(_known_number_of_steps, static_argnums=(0, 1), donate_argnums=3)
+    return program, inputs, {"parameters": parameters, "latents": z, "maps and tokens": given}
+
+
+def _known_number_of_steps(
+    sampler: Any, unet: Any, parameters: Tree, state: Any, rows: Any, *arrays: Any
+) -> Any:
+    """Take all steps of a chunk, so that the compiler knows how often its loop runs."""
+    rows = dataclasses.replace(rows, count=len(rows))
+    return sample_chunk.__wrapped__(sampler, unet, parameters, state, rows, *arrays)  # type: ignore[attr-defined]
 
 
 def _moments(task: Any, clips: int) -> jax.ShapeDtypeStruct:
