@@ -40,7 +40,7 @@ from vcjax.data.records import RecordCodec
 from vcjax.data.scenes import find_scenes
 from vcjax.data.sprite_clips import SpriteClips
 from vcjax.data.videos import Sample
-from vcjax.planning.compile import without_fixed_clips
+from vcjax.planning.programs import without_fixed_clips
 from vcjax.training.build import build_task
 from vcjax.training.config import Run
 from vcjax.training.setup import set_up

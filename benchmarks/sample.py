@@ -10,8 +10,8 @@ achieved FLOP/s over those of a large matrix product measured on the same device
 """
 
 import argparse
-import importlib.util
 import dataclasses
+import importlib.util
 import json
 import resource
 import subprocess
@@ -70,6 +70,7 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
     """Time one call of the sampler's executable, with `active` of its `STEPS_PER_CALL` steps."""
     import jax
     import jax.numpy as jnp
+    import numpy as np
 
     from vcjax import load
     from vcjax.composer import compiled

@@ -26,7 +26,7 @@ from vcjax.parallel import compilation
 from vcjax.parallel.flops import count
 from vcjax.parallel.matmul_rate import matmul_flops
 from vcjax.parallel.mesh import one_device
-from vcjax.planning.compile import training_program, without_fixed_clips, without_weights
+from vcjax.planning.programs import training_program, without_fixed_clips, without_weights
 from vcjax.platforms import platform
 from vcjax.training.build import build_task
 from vcjax.training.config import Run, run_from_config
@@ -120,7 +120,8 @@ def counted(size: str, remat: tuple[str, ...]) -> list[str]:
     config: Any = videocomposer.get_config()
     config.remat, config.sprites = remat, {"fixed_clips": 1}  # cached latents, as of a prepared data set
     run, mesh = run_from_config(plain(config)), one_device()
-    step, inputs, _ = training_program(run, mesh, 1)
+    program = training_program(run, mesh, 1)
+    step, inputs = program.function, program.inputs
     operations = count(step.trace(*inputs))
     task: Any = build_task(without_fixed_clips(run), mesh, without_weights(run))
     gradient, ready = unet_gradient(

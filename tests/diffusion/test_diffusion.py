@@ -154,7 +154,9 @@ def test_a_trajectory_does_not_depend_on_its_chunks(chunk, eta):
     for rows in steps.chunks(chunk):
         assert len(rows) == chunk
         chunked = take(chunked, rows)
-    np.testing.assert_allclose(chunked, expected, rtol=2e-6, atol=1e-6)  # a table of another size is another program
+    np.testing.assert_allclose(
+        chunked, expected, rtol=2e-6, atol=1e-6
+    )  # a table of another size is another program
 
 
 def test_eta_one_has_the_posterior_variance_of_ddpm():

@@ -16,6 +16,7 @@ from vcjax.errors import BadInput
 from vcjax.parallel.flops import count
 from vcjax.parallel.mesh import one_device
 from vcjax.planning import compile as planning
+from vcjax.planning import programs
 from vcjax.planning.compile import Failure, PlanRequest, Report
 from vcjax.planning.cost import Cost, Traffic
 from vcjax.platforms import compiling_for
@@ -64,7 +65,7 @@ def test_the_sampler_is_planned_on_a_mesh_that_shares_the_frames(tmp_path):
     model = {**MODEL, "clip": {**MODEL["clip"], "frames": 4}}
     stages = [{"name": "only", "steps": 4, "batch_size": 1}]
     config = table(tmp_path, model=model, mesh={"frames": 2}, stages=stages)
-    report = planning.compile_in_subprocess(PlanRequest(config, "cpu:2", sampler=True))
+    report = planning.compile_in_subprocess(PlanRequest(config, "cpu:2", program="sampler"))
     assert isinstance(report, Report)
     assert report.cost.traffic["all-to-all"].count > 1  # frames to pixels and back
 
@@ -198,15 +199,15 @@ def test_one_plan_prints_bytes_by_kind(monkeypatch):
 def test_operations_of_the_sampler_agree_with_a_count_by_hand(tmp_path):
     """Two branches of guidance for each of two clips, in every step of a call."""
     run = run_from_config(table(tmp_path, model=load_model_config("tiny"), frozen_from="tiny"))
-    composer = planning.without_weights(run)
+    composer = programs.without_weights(run)
     with compiling_for("tpu"):
-        program, inputs, kinds = planning.sampler_program(run, one_device(), -1)
-        counted = count(program.trace(*inputs))
+        program = programs.sampler_program(run, one_device(), -1)
+        counted = count(program.function.trace(*program.inputs))
     unet, shape = composer.networks.unet, composer.shape
     length = composer.networks.text.context_length + 1
     whole, _ = by_hand.unet(unet, 2 * 2, shape.frames, 8, length, 128, composer.networks.stc.out_channels)
     assert counted == pytest.approx(STEPS_PER_CALL * whole, rel=0.03)
-    assert kinds["latents"].shape == (2, 16, 8, 8, 8)
+    assert program.kinds["latents"].shape == (2, 16, 8, 8, 8)
 
 
 @pytest.mark.slow
@@ -217,8 +218,8 @@ def test_operations_of_a_step_agree_with_a_count_by_hand(tmp_path):
         tmp_path, model=model, frozen_from="tiny", stages=[{"name": "all", "steps": 1, "batch_size": 2}]
     )
     run = run_from_config(config)
-    composer = planning.without_weights(run)
+    composer = programs.without_weights(run)
     with compiling_for("tpu"):  # no Winograd, whose products are fewer
-        step, inputs, _ = planning.training_program(run, one_device(), 0)
-        counted = count(step.trace(*inputs))
+        step = programs.training_program(run, one_device(), 0)
+        counted = count(step.function.trace(*step.inputs))
     assert counted == pytest.approx(by_hand.training_step(composer, 2), rel=0.03)

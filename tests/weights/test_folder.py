@@ -49,7 +49,7 @@ def test_a_prefix_is_read_in_another_type(folder):
 
 def test_reading_to_a_sharding(folder):
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    read = read_component(folder, read_config(folder), "stc", place=lambda x: jax.device_put(x, sharding))
+    read = read_component(folder, read_config(folder), "stc", place=lambda _, x: jax.device_put(x, sharding))
     assert read["motion"]["conv"]["kernel"].sharding == sharding
 
 

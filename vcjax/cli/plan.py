@@ -1,6 +1,7 @@
-"""`vcjax plan`: memory, FLOPs and communication of a training step or the sampler on a machine that is not here."""
+"""`vcjax plan`: what a training step, or what makes a video, needs on a machine that is not here."""
 
 import copy
+import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -10,11 +11,19 @@ import typer
 from vcjax.cli import options
 from vcjax.cli.options import LIST_HINT, NameList
 from vcjax.errors import BadInput
+from vcjax.planning.gpus import GPUS
 from vcjax.progress import report_progress
 
 GIB = 2**30
 TERA = 1e12
+GIGA = 1e9
 MILLI = 1e-3
+GENERATE = "generate"
+COSTLIEST = 20  # kernels that are printed one by one
+LAUNCH = (
+    "which a kernel can reach at best.\nA plan does not time: it knows neither the launches of kernels, some microseconds "
+    "each, nor which implementation is fastest on a device."
+)
 BLOCKS = ("residual", "spatial", "temporal")  # kinds of block that can be rematerialised
 # What --search tries where nothing is given.
 POLICIES = ("none", "spatial", "spatial+temporal", "residual+spatial+temporal")
@@ -42,7 +51,8 @@ Arguments = Annotated[
 TopologyName = Annotated[
     str,
     typer.Option(
-        help="TPU slice, such as v5e:16x16, v5p:4x4x4 or v6e:8x8; or simulated devices: cpu:8.",
+        help=f"TPU slice, such as v5e:16x16, v5p:4x4x4 or v6e:8x8; GPUs of a host: {', '.join(f'{n}:1' for n in GPUS)}, "
+        "h100:8; or simulated devices: cpu:8.",
         show_default=False,
     ),
 ]
@@ -79,9 +89,13 @@ def plan(
     arguments: Arguments,
     topology: TopologyName,
     stage: Annotated[int, typer.Option(help="Index of the training stage; -1 is the last.")] = -1,
-    sampler: Annotated[
-        bool, typer.Option("--sampler", help="Plan the sampler instead of the training step.")
-    ] = False,
+    program: Annotated[
+        str,
+        typer.Option(
+            help="Program: training, sampler, text, encoder, decoder, an extraction network (vision, depth, sketch, "
+            "cleaner), stc/CONDITION; or generate, a table of all that make a video.",
+        ),
+    ] = "training",
     search: Annotated[
         bool,
         typer.Option("--search", help="Compile every combination of the options below and print one table."),
@@ -91,15 +105,19 @@ def plan(
     mesh_frames: MeshFrames = None,
     remat: Remat = None,
 ) -> None:
-    """Compile a training step or the sampler for a machine that is not here; print what it needs there."""
+    """Compile a training step, or what makes a video, for a machine that is not here; print what it needs there."""
     from vcjax.planning.compile import PlanRequest
+    from vcjax.planning.programs import programs, programs_of_generate
     from vcjax.planning.topology import topology_of
     from vcjax.training.config import run_from_config
     from vcjax.training.config_files import plain, read_config
 
     count = topology_of(topology).count
     config = plain(read_config(arguments)[0])
-    run_from_config(config)  # an error in it is reported before anything is compiled
+    run = run_from_config(config)  # an error in it is reported before anything is compiled
+    known = [*programs(run), GENERATE]
+    if program not in known:
+        raise BadInput(f"--program must be one of {', '.join(known)}, not {program!r}")
     stages = len(config["stages"])
     if not -stages <= stage < stages:
         raise BadInput(f"--stage must be from 0 to {stages - 1}, or -1 for the last, not {stage}")
@@ -114,16 +132,17 @@ def plan(
     )
     batches = _numbers("batch-size", sizes)
     requests = [
-        [
-            PlanRequest(_changed(config, stage, batch, *mesh), topology, stage, sampler=sampler)
-            for batch in batches
-        ]
+        [PlanRequest(_changed(config, stage, batch, *mesh), topology, stage, program) for batch in batches]
         for mesh in meshes
     ]
+    if search and program == GENERATE:
+        raise BadInput("--search plans one program: give another --program")
     if search:
         _search(requests)
     elif len(requests) > 1 or len(requests[0]) > 1:
         raise BadInput("an option with several values needs --search")
+    elif program == GENERATE:
+        raise typer.Exit(_generate(requests[0][0], programs_of_generate(run)))
     else:
         raise typer.Exit(_single(requests[0][0]))
 
@@ -143,6 +162,7 @@ def _search(requests: Iterable[Sequence[Any]]) -> None:
 def _single(request: Any) -> int:
     """Print everything about one request; return the exit code, which is 1 where it does not fit."""
     from vcjax.planning.compile import Failure
+    from vcjax.planning.topology import topology_of
 
     result = _compile(request, keep_error=True)
     for name, cell in zip(COLUMNS, _cells(request, result), strict=True):
@@ -158,7 +178,7 @@ def _single(request: Any) -> int:
         "program": cost.code,
         "total": cost.device_bytes,
     }
-    unit = "call" if request.sampler else "step"
+    unit = {"training": "step", "sampler": f"call of {result.steps} steps"}.get(request.program, "call")
     print(
         f"\n{result.parameters / 1e6:.0f} M parameters; {result.flops / TERA:.1f} TFLOP per {unit} on all chips"
     )
@@ -169,7 +189,86 @@ def _single(request: Any) -> int:
     print("\n" + _row([f"collectives per {unit}", "count", "GiB/chip"]), _row(["---"] * 3), sep="\n")
     for kind, traffic in cost.traffic.items():
         print(_row([kind, str(traffic.count), f"{traffic.bytes / GIB:.3f}"]))
+    if result.kernels:
+        _print_kernels(result, topology_of(request.topology).chip)
     return 0 if _fits(request, result) else 1
+
+
+def _print_kernels(result: Any, gpu: Any) -> None:
+    """Print the kernels of a program by kind, the costliest of them, and what a plan cannot say."""
+    from vcjax.planning.kernels import total, totals
+
+    rates, steps = (gpu.reached_bandwidth, gpu.reached_flops), result.steps
+    unit = "sampling step" if steps > 1 else "call"
+    print("\n" + _row([f"kernels per {unit}", "kernels", "GB", "TFLOP", "no faster than, ms"]))
+    print(_row(["---"] * 5))
+    rows = {**totals(result.kernels, *rates), "all": total(result.kernels, *rates)}
+    for kind, of in rows.items():
+        numbers = (of.bytes / steps / GIGA, of.flops / steps / TERA, of.seconds / steps / MILLI)
+        print(
+            _row(
+                [
+                    kind,
+                    f"{of.kernels / steps:g}",
+                    f"{numbers[0]:.2f}",
+                    f"{numbers[1]:.3f}",
+                    f"{numbers[2]:.2f}",
+                ]
+            )
+        )
+    print("\n" + _row(["costliest kernels", "kind", "ms", "MB", "GFLOP"]), _row(["---"] * 5), sep="\n")
+    costliest = sorted(result.kernels, key=lambda kernel: -kernel.seconds(*rates))[:COSTLIEST]
+    for kernel in costliest:
+        cells = [
+            kernel.name.removeprefix("jit(").split("/", 1)[-1],
+            kernel.kind,
+            f"{kernel.seconds(*rates) / kernel.count / MILLI:.3f}",
+            f"{kernel.bytes / 1e6:.0f}",
+            f"{kernel.flops / GIGA:.1f}",
+        ]
+        print(_row(cells))
+    print(
+        f"\n'no faster than' is the larger of bytes at {gpu.reached_bandwidth / TERA:.2f} TB/s and operations at "
+        f"{gpu.reached_flops / TERA:.0f} TFLOP/s, {LAUNCH}"
+    )
+
+
+def _generate(request: Any, names: list[str]) -> int:
+    """Print a row for each program that makes a video, and their sum; return the exit code."""
+    from vcjax.planning.compile import Failure
+    from vcjax.planning.kernels import total
+    from vcjax.planning.topology import topology_of
+
+    chip: Any = topology_of(request.topology).chip
+    columns = ("program", "calls", "parameters, GiB", "temporaries, GiB", "kernels", "GB", "TFLOP")
+    print(_row([*columns, "no faster than, ms", "compile s"]), _row(["---"] * 9), sep="\n")
+    parameters, temporaries, seconds = 0.0, 0.0, 0.0
+    for name in names:
+        each = dataclasses.replace(request, program=name)
+        result = _compile(each, keep_error=True)
+        if isinstance(result, Failure):
+            print(_row([name, *[""] * 7, result.reason]))
+            return 1
+        own = result.argument_bytes["parameters"]
+        other = result.cost.device_bytes - own
+        parameters, temporaries = parameters + own, max(temporaries, other)
+        cells = ["", "", "", ""]
+        if result.kernels:
+            of = total(result.kernels, chip.reached_bandwidth, chip.reached_flops)
+            seconds += result.calls * of.seconds
+            cells = [
+                str(of.kernels),
+                f"{of.bytes / GIGA:.2f}",
+                f"{of.flops / TERA:.3f}",
+                f"{of.seconds / MILLI:.2f}",
+            ]
+        sizes = [f"{own / GIB:.3f}", f"{other / GIB:.3f}"]
+        print(_row([name, str(result.calls), *sizes, *cells, f"{result.seconds:.0f}"]), flush=True)
+    peak = parameters + temporaries
+    print(f"\nall parameters and the largest temporaries: {peak / GIB:.2f} GiB")
+    if seconds:
+        print(f"a video with every condition: no faster than {seconds:.2f} s, {LAUNCH}")
+    return 0 if chip is None or peak <= chip.memory else 1
 
 
 def _compile(request: Any, *, keep_error: bool = False) -> Any:
@@ -177,9 +276,8 @@ def _compile(request: Any, *, keep_error: bool = False) -> Any:
     from vcjax.planning.compile import Failure, compile_in_subprocess
 
     mesh, batch, _, remat = _described(request)
-    what = "the sampler" if request.sampler else "the training step"
     with report_progress() as progress:
-        progress(f"compiling {what}: {mesh}, batch {batch}, remat {remat}", 0, 0)
+        progress(f"compiling {request.program}: {mesh}, batch {batch}, remat {remat}", 0, 0)
         try:
             return compile_in_subprocess(request)
         except BadInput as error:

@@ -23,6 +23,7 @@ from vcjax.errors import BadInput
 from vcjax.parallel.compilation import enable_cache
 from vcjax.parallel.executables import ExecutableCache
 from vcjax.parallel.mesh import MeshShape, make_mesh
+from vcjax.parallel.placement import place
 from vcjax.weights.folder import CONFIG, TOKENIZER, check_file, file_of, read_component, read_config
 from vcjax.weights.networks import FROZEN, Networks, random_parameters
 from vcjax.weights.trees import Tree
@@ -77,7 +78,7 @@ def load(
         prediction=spec.prediction,
         shape=spec.clip,
         defaults=spec.defaults,
-        parameters=_parameters(folder, table, networks, spec.conditions, verify),
+        parameters=_parameters(folder, table, networks, spec.conditions, verify, place),
         tokenize=Tokenizer(folder / TOKENIZER, networks.text.context_length, networks.text.vocab_size),
     )
     if executables is not None:
@@ -86,7 +87,9 @@ def load(
         )
     if mesh is None:
         return composer
-    return composer.with_mesh(make_mesh(mesh) if isinstance(mesh, MeshShape) else mesh)
+    mesh = make_mesh(mesh) if isinstance(mesh, MeshShape) else mesh
+    on_mesh = partial(place, mesh=mesh)
+    return composer.with_mesh(mesh, _parameters(folder, table, networks, spec.conditions, verify, on_mesh))
 
 
 def load_model_config(model: str | PathLike[str]) -> dict[str, Any]:
@@ -119,6 +122,7 @@ def _parameters(
     networks: Networks,
     conditions: Mapping[str, Condition],
     verify: bool,
+    place: Callable[[str, Any], Any],
 ) -> Callable[..., Tree]:
     """Return a cached function that reads the parameters of a component, or of one of its encoders."""
     dtype, untrained = networks.unet.dtype, config.get("untrained")
@@ -142,7 +146,7 @@ def _parameters(
         else:
             checked(component)
             prefixes = ("",) if encoder is None else (f"{encoder}/",)
-            tree = read_component(folder, config, component, prefixes=prefixes, dtype=dtype)
+            tree = read_component(folder, config, component, prefixes=prefixes, dtype=dtype, place=place)
         return tree if encoder is None else tree[encoder]
 
     return parameters

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jax.tree_util import keystr
 from jaxtyping import Array
 
 from vcjax.composer.compiled import encode_text
@@ -22,7 +23,7 @@ from vcjax.models.clip import TextProjection
 from vcjax.models.layout import Layout
 from vcjax.parallel import compilation
 from vcjax.parallel.mesh import replicated
-from vcjax.parallel.rules import RULES, partition
+from vcjax.parallel.placement import place
 from vcjax.settings import integer
 from vcjax.weights.extraction import extractors
 from vcjax.weights.networks import Networks, apply
@@ -62,23 +63,29 @@ class LoadedModel:
     mesh: Mesh | None = None
     executables: Callable[[compilation.jit], Callable[..., Any]] = lambda function: function
 
-    def with_mesh(self: Loaded, mesh: Mesh) -> Loaded:
+    def with_mesh(self: Loaded, mesh: Mesh, parameters: Callable[..., Tree] | None = None) -> Loaded:
         """Return the model on a device mesh: frames are sharded over axis `frames`, clips over the others.
 
         ```python
         composer = composer.with_mesh(make_mesh(MeshShape(frames=8)))  # shards each clip over eight devices
         ```
+
+        Args:
+            mesh: device mesh.
+            parameters: function that returns parameters on the mesh; where None, those of the model are put there.
         """
         layout = Layout(mesh)
         unet, stc = (network.clone(layout=layout) for network in (self.networks.unet, self.networks.stc))
 
         @functools.cache
-        def parameters(component: str, encoder: str | None = None) -> Tree:
-            tree = self.parameters(component, encoder)
-            return jax.device_put(tree, partition(mesh, RULES, {component: tree})[component])
+        def put(component: str, encoder: str | None = None) -> Tree:
+            def put_one(path: Any, x: Array) -> Array:
+                return place(f"{component}/{keystr(path, simple=True, separator='/')}", x, mesh)
+
+            return jax.tree.map_with_path(put_one, self.parameters(component, encoder))
 
         networks = dataclasses.replace(self.networks, unet=unet, stc=stc)
-        return dataclasses.replace(self, networks=networks, parameters=parameters, mesh=mesh)
+        return dataclasses.replace(self, networks=networks, parameters=parameters or put, mesh=mesh)
 
     def replicate(self, x: Array) -> Array:
         """Replicate an array over all devices of the mesh."""

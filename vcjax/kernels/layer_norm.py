@@ -1,6 +1,7 @@
 """Layer normalisation (arXiv 1607.06450) of a sum, which is read once and written once."""
 
 import functools
+import operator
 from typing import Any
 
 import jax
@@ -29,9 +30,10 @@ def add_layer_norm(
     if not triton.is_fused(x):
         return plain_add_layer_norm(x, added, scale, bias, epsilon)
     if added is None:
-        return x, _fused((x,), scale, bias, epsilon)[0]
-    normalised, total = _fused((x, added), scale, bias, epsilon)
-    return total, normalised
+        results: Any = _fused((x,), scale, bias, epsilon)
+        return x, results[0]
+    results = _fused((x, added), scale, bias, epsilon)
+    return results[1], results[0]
 
 
 def plain_add_layer_norm(
@@ -56,7 +58,8 @@ def _fused(terms: tuple[Array, ...], scale: Array, bias: Array, epsilon: float) 
     def kernel(scale_ref: Any, bias_ref: Any, *refs: Any) -> None:
         exists = jnp.arange(width) < channels
         term_refs, (out_ref, *total_refs) = refs[: len(rows)], refs[len(rows) :]
-        x = sum(load(ref, mask=exists[None], other=0.0) for ref in term_refs)  # rounded to the terms' type
+        values = [load(ref, mask=exists[None], other=0.0) for ref in term_refs]
+        x: Array = functools.reduce(operator.add, values)  # rounded to the terms' type
         for ref in total_refs:
             store(ref, x, mask=exists[None])
         x = x.astype(jnp.float32)
@@ -83,16 +86,16 @@ def _fused(terms: tuple[Array, ...], scale: Array, bias: Array, epsilon: float) 
 
 def _forward(
     terms: tuple[Array, ...], scale: Array, bias: Array, epsilon: float
-) -> tuple[list[Array], tuple[Any, ...]]:
-    results = _fused(terms, scale, bias, epsilon)
-    return results, (terms, scale, bias)
+) -> tuple[Any, tuple[Any, ...]]:
+    return _fused(terms, scale, bias, epsilon), (terms, scale, bias)
 
 
 def _backward(epsilon: float, residuals: tuple[Any, ...], gradients: list[Array]) -> tuple[Any, ...]:
     """Return the gradients of the plain form, whose statistics are computed again."""
 
-    def plain(terms: tuple[Array, ...], scale: Array, bias: Array) -> list[Array]:
-        total, normalised = plain_add_layer_norm(terms[0], *terms[1:] or (None,), scale, bias, epsilon)
+    def plain(terms: Any, scale: Array, bias: Array) -> list[Array]:
+        added = terms[1] if len(terms) > 1 else None
+        total, normalised = plain_add_layer_norm(terms[0], added, scale, bias, epsilon)
         return [normalised, total][: len(terms)]
 
     _, pull_back = jax.vjp(plain, *residuals)

@@ -21,9 +21,9 @@ from vcjax.models.layout import SINGLE_DEVICE, Layout
 NORM_EPSILON = 1e-5  # PyTorch's default; Flax's is 1e-6
 
 
-def has_kernels(x: Array, layout: Layout | None) -> bool:
+def has_kernels(x: Array, layout: Layout) -> bool:
     """Return whether `vcjax.kernels` has kernels for an array: on a GPU, in 16 bits, with whole clips on each device."""
-    return layout is not None and not layout.splits_clips and is_fused(x)
+    return not layout.splits_clips and is_fused(x)
 
 
 class GroupNorm(nn.Module):
@@ -52,7 +52,7 @@ class GroupNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:], jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
         options = {"groups": self.groups, "epsilon": self.epsilon, "silu": self.silu}
-        if has_kernels(x, self.layout):
+        if self.layout is not None and has_kernels(x, self.layout):
             return self.layout.local(partial(group_norm, **options))(x, scale, bias)
         return plain_group_norm(x, scale, bias, **options).astype(self.dtype)
 

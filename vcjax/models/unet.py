@@ -96,10 +96,7 @@ class UNet(nn.Module):
         self._check_size(z.shape)
         layout = self.layout.for_batch(*z.shape[:2])
         x = layout.shard_frames(jnp.concatenate([z.astype(self.dtype), maps.astype(self.dtype)], -1))
-        # Attention is indifferent to the order of its keys; those that exist come first, so that their number is a mask.
-        order = jnp.argsort(~mask, axis=1, stable=True)
-        tokens = jnp.take_along_axis(tokens.astype(self.dtype), order[..., None], axis=1)
-        lengths = mask.sum(1, dtype=jnp.int32)
+        tokens, lengths = _existing_first(tokens.astype(self.dtype), mask)
         time = self._embed_time(t, jnp.arange(z.shape[1])[None] if frame_index is None else frame_index)
 
         residual, transformers, temporal_transformer = self._block_functions(
@@ -225,3 +222,14 @@ class UNet(nn.Module):
                 f"latents of {height}x{width} (height x width) must have sides that are multiples of "
                 f"{self.downsampling}, since the UNet halves them {len(self.channel_multipliers) - 1} times"
             )
+
+
+def _existing_first(
+    tokens: Float[Array, "B L D"], mask: Bool[Array, "B L"]
+) -> tuple[Float[Array, "B L D"], Int[Array, "B"]]:
+    """Return the tokens with those that exist in front, and their number, which attention takes in place of a mask.
+
+    Attention does not depend on the order of its keys.
+    """
+    order = jnp.argsort(~mask, axis=1, stable=True)
+    return jnp.take_along_axis(tokens, order[..., None], axis=1), mask.sum(1, dtype=jnp.int32)

@@ -19,9 +19,18 @@ CACHE_VARIABLE = "VCJAX_CACHE"
 # XLA's CPU backend calls the library YNNPACK for convolutions, matrix products and reductions, but its own
 # implementations are faster for the blocks of the UNet (docs/measurements.md). The option lists the
 # operations for YNNPACK: none.
-COMPILER_OPTIONS = {"cpu": {"xla_cpu_experimental_ynn_fusion_type": ""}}
+#
+# XLA's GPU backend joins products of the same array, and then copies their results apart for attention. Of large products
+# the copies cost more than the second read, so that only small ones are joined: those of tokens and of the timestep.
+COMPILER_OPTIONS = {
+    "cpu": {"xla_cpu_experimental_ynn_fusion_type": ""},
+    "gpu": {"xla_gpu_dot_merger_threshold_mb": "4"},
+}
 # Bias gradients are long reductions, for which YNNPACK takes half the time of XLA: use it for these only.
-TRAINING_OPTIONS = {"cpu": {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}}
+TRAINING_OPTIONS = {
+    "cpu": {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"},
+    "gpu": COMPILER_OPTIONS["gpu"],
+}
 
 
 class jit:

@@ -15,6 +15,8 @@ MANUAL_AXES = (
     "manual_axes",
 )  # parameter of shard_map with its axes, depends on the JAX version
 
+ATTENTION = {"dot_product_attention_fwd_wrapper": 2, "dot_product_attention_bwd_wrapper": 5}  # products
+
 
 def count(traced: Any) -> float:
     """Count the operations of a traced function, two per multiply-add: `count(jax.jit(f).trace(*inputs))`."""
@@ -37,6 +39,9 @@ def _equation_flops(equation: Any) -> float | int:
             kernel[axis] for axis in numbers.rhs_spec[1:]
         )  # channels per group, and window size
         return 2 * _size(equation.outvars[0]) * window / math.prod(parameters["lhs_dilation"])
+    if name in ATTENTION:  # cuDNN's: scores and values, and in the backward pass their gradients
+        query, key = (variable.aval.shape for variable in equation.invars[:2])  # [B, N, H, D]
+        return ATTENTION[name] * 2 * math.prod(query) * key[1]
     if name == "cond":
         return max(_jaxpr_flops(branch.jaxpr) for branch in parameters["branches"])
     repeats = _repeats(name, parameters)
@@ -47,6 +52,8 @@ def _repeats(name: str, parameters: dict[str, Any]) -> int:
     """Return how often the inner jaxprs of an equation run, summed over all devices."""
     if name == "scan":
         return parameters["length"]
+    if name == "pallas_call":  # the inner jaxpr is one program of the grid
+        return math.prod(parameters["grid_mapping"].grid)
     if name == "shard_map":  # the inner jaxpr is the program of one device
         axes = next(parameters[key] for key in MANUAL_AXES if key in parameters)
         return math.prod(parameters["mesh"].shape[axis] for axis in axes)

@@ -17,6 +17,7 @@ import numpy as np
 
 from vcjax.errors import BadInput
 from vcjax.files import replacing
+from vcjax.parallel.placement import place
 from vcjax.settings import typed
 from vcjax.weights.safetensors_files import map_tensors, release_pages, write_tensors
 from vcjax.weights.trees import Tree, flatten, unflatten
@@ -68,7 +69,7 @@ def read_component(
     *,
     prefixes: tuple[str, ...] = ("",),
     dtype: Any = None,
-    place: Callable[[np.ndarray], Any] = jax.device_put,
+    place: Callable[[str, np.ndarray], Any] = place,
 ) -> Tree:
     """Read the parameters of one component, as a tree of arrays on the device.
 
@@ -78,7 +79,8 @@ def read_component(
         component: name of the component.
         prefixes: read only tensors whose flat name starts with one of these.
         dtype: type of floating-point parameters; None keeps the stored type.
-        place: function that moves a host array to its device or sharding.
+        place: function of the name of a parameter, such as `unet/conv_in/kernel`, and its host array, which puts it on its
+            device or sharding.
 
     Raises:
         BadInput: the file is missing or damaged. The checksum is not verified; see `check_file`.
@@ -93,7 +95,7 @@ def read_component(
     for name, tensor in tensors.items():
         if name.startswith(prefixes):
             floating = jax.numpy.issubdtype(tensor.dtype, jax.numpy.floating)
-            flat[name] = place(np.array(tensor, dtype if floating else None))
+            flat[name] = place(f"{component}/{name}", np.array(tensor, dtype if floating else None))
             release_pages(mapping)
     if not flat:
         raise BadInput(

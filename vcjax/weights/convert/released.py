@@ -261,7 +261,7 @@ def convert_back(folder: Path, out: Path, *, progress: ProgressCallback = no_pro
     networks = networks_from_config(config["networks"])
 
     def tree(component: str) -> Tree:
-        return read_component(folder, config, component, place=np.asarray)
+        return read_component(folder, config, component, place=lambda _, x: x)
 
     written = []
     for index, (kind, name) in enumerate(FILES.items()):
