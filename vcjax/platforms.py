@@ -1,6 +1,6 @@
 """The platform that functions are traced for, and placement of computations on the CPU.
 
-The platform is the default backend's, except when programs are compiled ahead of time for absent devices.
+The platform is that of the default device, except when programs are compiled ahead of time for absent devices.
 """
 
 from collections.abc import Iterator
@@ -13,8 +13,16 @@ _platform: ContextVar[str | None] = ContextVar("platform", default=None)
 
 
 def platform() -> str:
-    """Return the platform that functions are traced for: `cpu`, `gpu` or `tpu`."""
-    return _platform.get() or jax.default_backend()
+    """Return the platform that functions are traced for: `cpu`, `gpu` or `tpu`.
+
+    It is that of `compiling_for`, else that of JAX's default device (`jax.default_device`), else the default backend.
+    """
+    if found := _platform.get():
+        return found
+    device = jax.config.values["jax_default_device"]
+    if device is None:
+        return jax.default_backend()
+    return device if isinstance(device, str) else device.platform
 
 
 @contextmanager

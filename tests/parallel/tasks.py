@@ -36,7 +36,9 @@ class Blocks(nn.Module):
         x = layout.gather_params(Downsample)(self.dtype, layout, name="down_sample")(x)
         block = layout.gather_params(ResidualBlock)(2 * CHANNELS, 4, 0.1, self.dtype, layout, name="residual")
         x = block(x, time[:, None], not images, deterministic)
-        x = layout.gather_params(SpatialTransformer)(8, *options, layout, name="spatial")(x, tokens, mask)
+        x = layout.gather_params(SpatialTransformer)(8, *options, layout, name="spatial")(
+            x, tokens, mask.sum(1)
+        )
         if not images:
             x = layout.gather_params(TemporalTransformer)(2, 8, *options, layout, name="temporal")(x)
         return layout.gather_params(Upsample)(self.dtype, layout, name="up_sample")(x)

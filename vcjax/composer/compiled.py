@@ -47,7 +47,7 @@ def add_map(total: Array, encoded: Array, weights: Array) -> Array:
     return total + weights[:, None, None, None, None] * encoded
 
 
-@partial(compilation.jit, static_argnums=(0, 1), donate_argnums=3)
+@partial(compilation.jit, static_argnums=(0, 1))
 def sample_chunk(
     sampler: Sampler,
     unet: UNet,
@@ -66,7 +66,7 @@ def sample_chunk(
         sampler: sampling method.
         unet: denoising network.
         parameters: its parameters.
-        state: state of the sampler, with latents `[B, F, h, w, c]`; its buffers are donated.
+        state: state of the sampler, with latents `[B, F, h, w, c]`.
         rows: sampling steps.
         keys: keys of the sampler's noise, `[B]`.
         maps: summed encodings of maps, `[G B, F, h, w, m]`: the rows of the first branch of guidance, then those of

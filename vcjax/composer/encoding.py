@@ -58,7 +58,7 @@ def _tokens(
     for name, condition in model.conditions.items():
         if condition.kind != "tokens":
             continue
-        null = condition.null(shape, model.functions)
+        null = model.null(name)
         embedding = null
         if name in arrays:
             strength = request.conditions[name].strength

@@ -161,6 +161,16 @@ class LoadedModel:
         embedding = apply(projection, parameters, jnp.asarray(hidden)[None], jnp.asarray(ids)[None])
         return np.asarray(embedding[0])
 
+    def null(self, name: str) -> np.ndarray:
+        """Return the null embedding of a token condition, computed once."""
+        if name not in self._nulls:
+            self._nulls[name] = self.conditions[name].null(self.shape, self.functions)
+        return self._nulls[name]
+
+    @cached_property
+    def _nulls(self) -> dict[str, np.ndarray]:
+        return {}
+
     def condition(self, name: str) -> Condition:
         """Return a condition of the model."""
         if name not in self.conditions:

@@ -58,9 +58,13 @@ def sample_latents(
     state = run_chunk(sampler.init(z), chunks[0].none())  # compiles, and takes no step
     progress("sampling", 0, len(table))
     for i, rows in enumerate(chunks):
-        # Blocking makes the reported progress exact and idles the device for microseconds only.
-        state = jax.block_until_ready(run_chunk(state, rows))
-        progress("sampling", min((i + 1) * STEPS_PER_CALL, len(table)), len(table))
+        before, state = state, run_chunk(state, rows)
+        jax.block_until_ready(
+            before
+        )  # progress is a chunk behind the device, which always has the next one waiting
+        progress("sampling", min(i * STEPS_PER_CALL, len(table)), len(table))
+    jax.block_until_ready(state)
+    progress("sampling", len(table), len(table))
     z = sampler.latents(state)
     if not jnp.isfinite(z).all():
         raise BadInput(

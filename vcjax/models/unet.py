@@ -132,8 +132,10 @@ class UNet(nn.Module):
 
         norm = GroupNorm(self.norm_groups, dtype=self.dtype, silu=True, layout=layout, name="norm_out")
         x = norm(layout.flatten_frames(x))
-        x = conv3x3(self.latent_channels, self.dtype, "conv_out", zero=True)(x)
-        return layout.unflatten_frames(x, z.shape[0]).astype(jnp.promote_types(self.dtype, jnp.float32))
+        # In float32: guidance multiplies the rounding of what it subtracts.
+        wide = jnp.promote_types(self.dtype, jnp.float32)
+        x = conv3x3(self.latent_channels, wide, "conv_out", zero=True)(x)
+        return layout.unflatten_frames(x, z.shape[0])
 
     def _block_functions(
         self,

@@ -34,7 +34,7 @@ TRAINING_OPTIONS = {
 
 
 class jit:
-    """`jax.jit` with compiler options for the default backend.
+    """`jax.jit` with compiler options for the platform that it is called on.
 
     ```python
     sample = compilation.jit(sample_steps, static_argnums=0)
@@ -42,7 +42,7 @@ class jit:
     sample.lower(unet, ...).compile()   # has all attributes of a jax.jit function
     ```
 
-    The backend is determined on the first call, so decorating a function does not initialise a backend.
+    The platform is determined by each call, so decorating a function does not initialise a backend.
 
     Args:
         function: function to compile.
@@ -60,6 +60,7 @@ class jit:
         functools.update_wrapper(self, function)
         self._by_backend = by_backend
         self._options = options
+        self._by_platform: dict[str, Any] = {}
 
     @property
     def static(self) -> tuple[int, ...]:
@@ -76,10 +77,15 @@ class jit:
 
         return jit(function, self._by_backend, **self._options)
 
-    @functools.cached_property
+    @property
     def _jitted(self) -> Any:
-        options = self._by_backend.get(platform())
-        return jax.jit(self.__wrapped__, compiler_options=options, **self._options)
+        name = platform()
+        if name not in self._by_platform:
+            options = self._by_backend.get(name)
+            # A function of its own: JAX shares what it has traced between jitted functions of one.
+            function = functools.wraps(self.__wrapped__)(lambda *args, **kw: self.__wrapped__(*args, **kw))
+            self._by_platform[name] = jax.jit(function, compiler_options=options, **self._options)
+        return self._by_platform[name]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the compiled function."""

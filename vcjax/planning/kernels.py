@@ -138,7 +138,7 @@ def _kernel(
     flops, kind = 0.0, each.operation
     if each.operation == "fusion" or each.operation == "async-start":
         body = computations.get(each.called("calls") or "", [])
-        flops = sum(_product_flops(computations, instruction, body) for instruction in body)
+        flops = sum((_product_flops(computations, i, body) for i in body), 0.0)
         operations = {instruction.operation for instruction in body}
         kind = (
             "product" if flops else
@@ -183,7 +183,7 @@ def _product_flops(
         )
         return 2.0 * math.prod(_sides(each.result)[0]) * math.prod(shape[axis] for axis in sides)
     inner = computations.get(each.called("calls") or "", [])
-    return sum(_product_flops(computations, instruction, inner) for instruction in inner)
+    return sum((_product_flops(computations, instruction, inner) for instruction in inner), 0.0)
 
 
 def _custom_call(each: Instruction, shapes: Mapping[str, str], name: str) -> tuple[str, float]:

@@ -128,7 +128,7 @@ def sampler_program(run: Run, mesh: Any, index: int) -> Program:
     )
     keys = array(*keys.shape, dtype=keys.dtype)
     inputs = (sampler, unet, parameters, z, rows, keys, *given, np.ones(1, np.float32))
-    program = compilation.jit(_known_number_of_steps, static_argnums=(0, 1), donate_argnums=3)
+    program = compilation.jit(_known_number_of_steps, static_argnums=(0, 1))
     kinds = {"parameters": parameters, "latents": z, "maps and tokens": given}
     calls = -(-composer.defaults.steps // STEPS_PER_CALL)
     return Program(program, inputs, kinds, steps=STEPS_PER_CALL, calls=calls)
