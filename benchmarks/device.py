@@ -20,11 +20,9 @@ A part that fails is reported with its reason, the others run, and the exit code
 import argparse
 import functools
 import importlib.util
-import json
 import sys
 import tempfile
 import time
-import traceback
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.results import Results, milliseconds, peak_memory
 from vcjax.composer.compiled import STEPS_PER_CALL, decode, sample_chunk
 from vcjax.diffusion.ddim import DDIM
 from vcjax.diffusion.guidance import guided
@@ -51,7 +50,7 @@ from vcjax.parallel.placement import place
 from vcjax.platforms import platform
 from vcjax.weights.networks import Networks, apply, random_parameters
 
-GUIDANCE, STEPS, REPEATS = 9.0, 50, 5
+GUIDANCE, STEPS = 9.0, 50
 SMALL = {
     "channel_multipliers": (1, 2),
     "attention_levels": (0,),
@@ -59,39 +58,6 @@ SMALL = {
     "base_channels": 64,
     "head_dim": 16,
 }
-
-
-class Results:
-    """Results of the parts, written after each of them.
-
-    Args:
-        folder: folder of `device.json` and `device.md`.
-    """
-
-    def __init__(self, folder: Path):
-        self._folder, self.parts = folder, {}
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def run(self, name: str, part: Callable[[], dict[str, Any]]) -> None:
-        """Run a part and write all results so far."""
-        began = time.perf_counter()
-        try:
-            result = part()
-        except Exception as error:  # the other parts are worth having; the reason is reported
-            traceback.print_exc()
-            result = {"failed": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
-        self.parts[name] = {**result, "seconds of this part": round(time.perf_counter() - began, 1)}
-        print(f"{name}: {json.dumps(self.parts[name])}", flush=True)
-        (self._folder / "device.json").write_text(json.dumps(self.parts, indent=1) + "\n")
-        rows = [f"| {n} | {k} | {v} |" for n, part in self.parts.items() for k, v in part.items()]
-        (self._folder / "device.md").write_text(
-            "\n".join(["| part | what | value |", "| --- | --- | --- |", *rows]) + "\n"
-        )
-
-    @property
-    def failed(self) -> bool:
-        """Whether a part failed."""
-        return any("failed" in part for part in self.parts.values())
 
 
 def main() -> None:
@@ -127,17 +93,6 @@ def main() -> None:
     sys.exit(1 if results.failed else 0)
 
 
-def milliseconds(function: Callable[[], Any], repeats: int = REPEATS) -> float:
-    """Return the shortest time of a call after a first one, which compiles."""
-    jax.block_until_ready(function())
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        jax.block_until_ready(function())
-        times.append(time.perf_counter() - began)
-    return 1e3 * min(times)
-
-
 def random(*shapes: tuple[int, ...]) -> list[jax.Array]:
     """Return normal arrays in bfloat16."""
     keys = jax.random.split(jax.random.key(0), len(shapes))
@@ -154,16 +109,13 @@ def kernels(small: bool) -> dict[str, Any]:
     weights = weights / channels**0.5
     clip = x.reshape(2, frames, pixels, channels)
     queries = random(*[(2, frames, pixels, heads, 64)] * 3)
+    normed = {"epsilon": 1e-5}, {"groups": 32, "epsilon": 1e-5, "silu": True}
     cases: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
-        "layer norm": (
-            lambda *a: add_layer_norm(*a, 1e-5), lambda *a: plain_add_layer_norm(*a, 1e-5), (x, added, vector, vector),
-        ),
-        "group norm": (
-            lambda *a: group_norm(*a, 32, 1e-5, True), lambda *a: plain_group_norm(*a, 32, 1e-5, True), (clip, vector, vector),
-        ),
+        "layer norm": (*_with(normed[0], add_layer_norm, plain_add_layer_norm), (x, added, vector, vector)),
+        "group norm": (*_with(normed[1], group_norm, plain_group_norm), (clip, vector, vector)),
         "geglu": (geglu, plain_geglu, (x, weights, bias)),
         "frame attention": (frame_attention, plain_frame_attention, tuple(queries)),
-    }  # fmt: skip
+    }
     found: dict[str, Any] = {}
     for name, (fused, plain, inputs) in cases.items():
         if platform() == "cpu":  # the kernels are for GPUs; `tests/kernels` runs them in an interpreter
@@ -177,6 +129,10 @@ def kernels(small: bool) -> dict[str, Any]:
         found[f"{name}, ms"] = round(milliseconds(lambda f=ours, i=inputs: f(*i)), 4)
         found[f"{name}, plain, ms"] = round(milliseconds(lambda f=plainly, i=inputs: f(*i)), 4)
     return found
+
+
+def _with(options: dict[str, Any], *functions: Any) -> list[Any]:
+    return [functools.partial(function, **options) for function in functions]
 
 
 def rates(small: bool) -> dict[str, Any]:
@@ -395,13 +351,6 @@ def original(small: bool) -> dict[str, Any]:
         compiled = torch.compile(unet)
         found["compiled, ms per guided step"] = round(milliseconds(lambda: guided_step(compiled)), 2)
     return found
-
-
-def peak_memory() -> float | str:
-    """Return the largest device memory in use so far, in GB, where the backend counts it."""
-    statistics = jax.local_devices()[0].memory_stats() or {}
-    peak = statistics.get("peak_bytes_in_use")
-    return "not counted on this backend" if peak is None else round(peak / 1e9, 2)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
     python -m benchmarks.startup                  # tiny: one clip, and `import jax` for scale
     python -m benchmarks.startup --sizes full     # sampler of the released size: 6 GB, minutes
 
-Each is started with an empty compilation cache, with a warm cache, and with stored executables
-(`--executables`), always in a new process. All weights of tiny are read from disk, as for a trained model.
-For the full size, the time is that of the first call of the sampler's executable that takes no step:
-tracing, and compiling or loading, without a step.
+Each is started with an empty compilation cache and with a warm one, always in a new process. All weights of tiny are
+read from disk, as for a trained model. For the full size, the time is that of the first call of the sampler, which takes
+no step: tracing, and compiling or loading.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from pathlib import Path
 
 RUNS = {"tiny": 5, "full": 3}
 GENERATE = ["-m", "vcjax", "generate", "--text", "a red circle moves right", "--seed", "7", "--model"]
-STARTS = ("cold cache", "warm cache", "stored executables")
+STARTS = ("cold cache", "warm cache")
 
 
 def main() -> None:
@@ -31,37 +30,34 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", nargs="+", choices=tuple(RUNS), default=["tiny"])
-    parser.add_argument("--ready", help=argparse.SUPPRESS)
+    parser.add_argument("--ready", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.ready is not None:
-        print(ready(Path(options.ready) if options.ready else None))
+    if options.ready:
+        print(ready())
         return
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
             table(size, measured({"tiny": generated, "full": made_ready}[size], RUNS[size], Path(folder)))
 
 
-def measured(start: Callable[[Path, Path | None], float], runs: int, folder: Path) -> dict[str, list[float]]:
+def measured(start: Callable[[Path], float], runs: int, folder: Path) -> dict[str, list[float]]:
     """Return the seconds of each kind of start; runs alternate, so that other load affects all alike."""
-    cache, executables = folder / "cache", folder / "executables"
+    cache = folder / "cache"
     write_tiny(folder / "tiny")
     rows: dict[str, list[float]] = {"import jax": [], **{name: [] for name in STARTS}}
     for _ in range(runs):
         shutil.rmtree(cache, ignore_errors=True)
         rows["import jax"].append(seconds(["-c", "import jax"], cache)[0])
-        rows["cold cache"].append(start(cache, None))
-        rows["warm cache"].append(start(cache, None))
-        if not executables.exists():
-            start(cache, executables)  # writes them
-        rows["stored executables"].append(start(cache, executables))
+        rows["cold cache"].append(start(cache))
+        rows["warm cache"].append(start(cache))
     return rows
 
 
-def generated(cache: Path, executables: Path | None) -> float:
+def generated(cache: Path) -> float:
     """Return the seconds of `vcjax generate`, from shell to file."""
-    stored = [] if executables is None else ["--executables", str(executables)]
     folder = cache.parent
-    return seconds([*GENERATE, str(folder / "tiny"), *stored, "--out", str(folder / "out.mp4")], cache)[0]
+    output = ["--overwrite", "--out", str(folder / "out.mp4")]
+    return seconds([*GENERATE, str(folder / "tiny"), *output], cache)[0]
 
 
 def write_tiny(folder: Path) -> None:
@@ -75,10 +71,9 @@ def write_tiny(folder: Path) -> None:
     write_config(folder, {**table, "files": files})
 
 
-def made_ready(cache: Path, executables: Path | None) -> float:
+def made_ready(cache: Path) -> float:
     """Return the seconds until the full-size sampler is ready, measured in its own process."""
-    command = ["-m", "benchmarks.startup", "--ready", "" if executables is None else str(executables)]
-    return float(seconds(command, cache)[1].splitlines()[-1])
+    return float(seconds(["-m", "benchmarks.startup", "--ready"], cache)[1].splitlines()[-1])
 
 
 def seconds(arguments: list[str], cache: Path) -> tuple[float, str]:
@@ -91,8 +86,8 @@ def seconds(arguments: list[str], cache: Path) -> tuple[float, str]:
     return time.monotonic() - started, done.stdout
 
 
-def ready(executables: Path | None) -> float:
-    """Return the seconds of the first call of the full-size sampler's executable, without a step."""
+def ready() -> float:
+    """Return the seconds of the first call of the full-size sampler, without a step."""
     import jax
     import jax.numpy as jnp
 
@@ -101,7 +96,6 @@ def ready(executables: Path | None) -> float:
     from vcjax.diffusion.sampler import sampling_steps
     from vcjax.diffusion.schedule import Schedule
     from vcjax.parallel.compilation import enable_cache
-    from vcjax.parallel.executables import ExecutableCache
     from vcjax.weights.networks import Networks
 
     enable_cache()
@@ -116,9 +110,8 @@ def ready(executables: Path | None) -> float:
     rows, *_ = sampling_steps(DDIM(), Schedule(), 50, prediction="epsilon").chunks(STEPS_PER_CALL)
     z, keys = jnp.zeros(latent), jax.random.split(jax.random.key(0), 1)
     began = time.perf_counter()
-    program = ExecutableCache(sample_chunk, executables)
     jax.block_until_ready(
-        program(DDIM(), unet, parameters, z, rows.none(), keys, maps, tokens, mask, jnp.full(1, 9.0))
+        sample_chunk(DDIM(), unet, parameters, z, rows.none(), keys, maps, tokens, mask, jnp.full(1, 9.0))
     )
     return time.perf_counter() - began
 

@@ -43,7 +43,6 @@ def get_config() -> ConfigDict:
                 ("unet/.*(residual|spatial|temporal|sample)/.*kernel", ("fsdp",)),
                 ("(text|vision)/.*kernel", ("fsdp",)),
             ),
-            "executables": "",
             "log_every": 50,
             "save_every": 1000,
             "keep_checkpoints": 2,

@@ -69,15 +69,6 @@ SpacingName = Annotated[
 Devices = Annotated[
     int | None, typer.Option(help="Number of devices that share the frames of the video.", show_default="1")
 ]
-Executables = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder to store compiled executables in, and to load them from; use only one that you trust.",
-        show_default="none, JAX's compilation cache only",
-    ),
-]
-
-
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -122,7 +113,6 @@ def generate(
     batch: Batch = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace videos that exist.")] = False,
     devices: Devices = None,
-    executables: Executables = None,
     **conditions: Any,
 ) -> None:
     """Sample a video from any subset of the conditions.
@@ -152,7 +142,7 @@ def generate(
 
     @functools.cache
     def load(name: str) -> Any:
-        return vcjax.load(name, executables=executables, mesh=options.mesh(devices))
+        return vcjax.load(name, mesh=options.mesh(devices))
 
     if replay is not None or batch is not None:
         raise typer.Exit(_from_file(request, replay, batch, out, load, overwrite))

@@ -69,8 +69,7 @@ def _tokens(
             rows[0] = condition.embed(ids, model.functions)
         embeddings[name] = np.stack(rows)
         present[name] = np.full(len(branches), name in arrays or condition.absent_is_null)
-    encode = model.executables(encode_tokens)
-    return encode(model.networks.tokens, model.parameters("tokens"), embeddings, present)
+    return encode_tokens(model.networks.tokens, model.parameters("tokens"), embeddings, present)
 
 
 def _maps(
@@ -82,9 +81,7 @@ def _maps(
     total = jnp.zeros((len(branches), shape.frames, *size, stc.out_channels))
     for name, array in arrays.items():
         if isinstance(model.conditions[name], MapCondition):
-            encoded = model.executables(encode_map)(
-                stc, model.parameters("stc", name), array[None], size, shape.frames
-            )
+            encoded = encode_map(stc, model.parameters("stc", name), array[None], size, shape.frames)
             strength = request.conditions[name].strength
             weights = np.array([strength * (name in branch) for branch in branches], np.float32)
             total = add_map(total, encoded, weights)

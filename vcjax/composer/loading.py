@@ -21,7 +21,6 @@ from vcjax.conditions.catalogue import map_channels, vector_dims
 from vcjax.conditions.tokenizer import Tokenizer
 from vcjax.errors import BadInput
 from vcjax.parallel.compilation import enable_cache
-from vcjax.parallel.executables import ExecutableCache
 from vcjax.parallel.mesh import MeshShape, make_mesh
 from vcjax.parallel.placement import place
 from vcjax.weights.folder import CONFIG, TOKENIZER, check_file, file_of, read_component, read_config
@@ -38,7 +37,6 @@ def load(
     dtype: Any = None,
     verify: bool = False,
     mesh: Mesh | MeshShape | None = None,
-    executables: str | PathLike[str] | None = None,
 ) -> Composer:
     """Return a composer for a built-in model or a model folder.
 
@@ -55,8 +53,6 @@ def load(
         dtype: type of computation and parameters; if None, float32 on a CPU and bfloat16 on accelerators.
         verify: verify the checksums of large files too.
         mesh: device mesh, or its shape; a single device if None.
-        executables: folder that stores compiled executables, which are then loaded without tracing; see
-            `vcjax.parallel.executables`. They are machine code: only name a folder that you trust.
 
     Raises:
         BadInput: the model does not exist, its configuration is damaged or unknown, or the devices do not fit
@@ -81,10 +77,6 @@ def load(
         parameters=_parameters(folder, table, networks, spec.conditions, verify, place),
         tokenize=Tokenizer(folder / TOKENIZER, networks.text.context_length, networks.text.vocab_size),
     )
-    if executables is not None:
-        composer = dataclasses.replace(
-            composer, executables=functools.cache(partial(ExecutableCache, folder=Path(executables)))
-        )
     if mesh is None:
         return composer
     mesh = make_mesh(mesh) if isinstance(mesh, MeshShape) else mesh

@@ -21,7 +21,6 @@ from vcjax.diffusion.schedule import Schedule
 from vcjax.errors import BadInput
 from vcjax.models.clip import TextProjection
 from vcjax.models.layout import Layout
-from vcjax.parallel import compilation
 from vcjax.parallel.mesh import replicated
 from vcjax.parallel.placement import place
 from vcjax.settings import integer
@@ -48,7 +47,6 @@ class LoadedModel:
             loaded at the first call.
         tokenize: function from text to token ids.
         mesh: device mesh, see `with_mesh`; a single device if None.
-        executables: wrapper of compiled functions, such as `vcjax.parallel.executables.ExecutableCache`.
     """
 
     name: str
@@ -61,7 +59,6 @@ class LoadedModel:
     parameters: Callable[..., Tree]
     tokenize: Callable[[str], np.ndarray]
     mesh: Mesh | None = None
-    executables: Callable[[compilation.jit], Callable[..., Any]] = lambda function: function
 
     def with_mesh(self: Loaded, mesh: Mesh, parameters: Callable[..., Tree] | None = None) -> Loaded:
         """Return the model on a device mesh: frames are sharded over axis `frames`, clips over the others.
@@ -147,8 +144,7 @@ class LoadedModel:
         """Frozen networks that conditions may call, by name, as functions of NumPy arrays."""
 
         def text(ids: np.ndarray) -> np.ndarray:
-            encode = self.executables(encode_text)
-            return np.asarray(encode(self.networks.text, self.parameters("text"), ids[None])[0])
+            return np.asarray(encode_text(self.networks.text, self.parameters("text"), ids[None])[0])
 
         functions = {"tokenizer": self.tokenize, "text": text, **extractors(self.networks, self.parameters)}
         if self.networks.text_projection is not None:

@@ -47,11 +47,11 @@ def sample_latents(
     )
     weights = np.array(request.guidance, np.float32)
     progress("loading weights", 0, 0)
-    parameters, call = model.parameters("unet"), model.executables(sample_chunk)
+    parameters = model.parameters("unet")
 
     def run_chunk(state: Any, rows: Any) -> Any:
         unet = model.networks.unet
-        return call(sampler, unet, parameters, state, rows, step_keys, maps, tokens, mask, weights)
+        return sample_chunk(sampler, unet, parameters, state, rows, step_keys, maps, tokens, mask, weights)
 
     chunks = table.chunks(STEPS_PER_CALL)
     progress("compiling the sampler", 0, 0)
@@ -77,5 +77,4 @@ def sample_latents(
 def decode_latents(model: LoadedModel, z: Float[Array, "B F h w c"]) -> list[UInt8[Array, "F H W 3"]]:
     """Decode latents to the frames of each clip, one clip after another."""
     parameters, layout = model.parameters("autoencoder"), Layout(model.mesh)
-    call = model.executables(decode)
-    return [call(model.networks.autoencoder, parameters, latents, layout) for latents in z]
+    return [decode(model.networks.autoencoder, parameters, latents, layout) for latents in z]

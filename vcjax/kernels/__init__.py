@@ -1,1 +1,1 @@
-"""Operations with a platform-specific implementation, selected when a function is traced."""
+"""Operations with an implementation for one platform, which is selected when a function is traced, beside a plain form."""

@@ -3,13 +3,11 @@
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from vcjax.errors import VcjaxWarning
 from vcjax.platforms import platform
@@ -63,21 +61,6 @@ class jit:
         self._by_platform: dict[str, Any] = {}
 
     @property
-    def static(self) -> tuple[int, ...]:
-        """Indices of the static arguments."""
-        indices = self._options.get("static_argnums", ())
-        return indices if isinstance(indices, tuple) else (indices,)
-
-    def without_compiled(self) -> "jit":
-        """Return a copy that shares no compiled programs with this function."""
-
-        @functools.wraps(self.__wrapped__)
-        def function(*args: Any, **kwargs: Any) -> Any:
-            return self.__wrapped__(*args, **kwargs)
-
-        return jit(function, self._by_backend, **self._options)
-
-    @property
     def _jitted(self) -> Any:
         name = platform()
         if name not in self._by_platform:
@@ -126,16 +109,3 @@ def enable_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-@contextmanager
-def without_cache() -> Iterator[None]:
-    """Disable the compilation cache inside this context: cached CPU programs cannot be serialised again."""
-    before = jax.config.values["jax_enable_compilation_cache"]
-    try:
-        jax.config.update("jax_enable_compilation_cache", False)
-        reset_cache()  # JAX caches the decision whether the cache is used
-        yield
-    finally:
-        jax.config.update("jax_enable_compilation_cache", before)
-        reset_cache()

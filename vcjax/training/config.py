@@ -141,7 +141,6 @@ class Run:
         remat: kinds of block whose activations are recomputed in the backward pass, see `vcjax.models.unet.UNet`.
         mesh: shape of the device mesh.
         rules: partition rules of the parameters, see `vcjax.parallel.rules`.
-        executables: folder of compiled training steps, see `vcjax.parallel.executables`; none where empty.
         log_every: steps between lines of metrics.
         save_every: steps between checkpoints.
         keep_checkpoints: number of the latest checkpoints to keep, beside the best.
@@ -167,7 +166,6 @@ class Run:
     remat: tuple[Literal["residual", "spatial", "temporal"], ...] = ()
     mesh: MeshShape = dataclasses.field(default_factory=MeshShape)
     rules: tuple[Any, ...] = RULES
-    executables: str = ""
     log_every: int = 50
     save_every: int = 1000
     keep_checkpoints: int = 2

@@ -1,7 +1,6 @@
 """Training step: loss, gradient, parameter update and moving average in one compiled function."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,7 +9,6 @@ import optax
 from jax import lax
 
 from vcjax.parallel import compilation
-from vcjax.parallel.executables import ExecutableCache
 from vcjax.parallel.mesh import replicated
 from vcjax.training.config import Stage
 from vcjax.training.optimizer import make_schedule
@@ -19,7 +17,7 @@ from vcjax.training.state import TrainState, update_ema
 from vcjax.training.task import Batch, Loss, Task
 from vcjax.weights.trees import Tree
 
-Step = ExecutableCache  # (TrainState, frozen, Batch) -> (TrainState, metrics)
+Step = compilation.jit  # (TrainState, frozen, Batch) -> (TrainState, metrics)
 
 
 def make_step(task: Task, setup: TrainingSetup, index: int) -> Step:
@@ -59,9 +57,7 @@ def make_step(task: Task, setup: TrainingSetup, index: int) -> Step:
         return updated, metrics
 
     shardings = (setup.state_shardings(index), replicated(setup.mesh))
-    jitted = compilation.jit(step, compilation.TRAINING_OPTIONS, donate_argnums=0, out_shardings=shardings)
-    folder = Path(run.executables) if run.executables else None
-    return ExecutableCache(jitted, folder, name=f"stage_{index}", configuration=repr(run))
+    return compilation.jit(step, compilation.TRAINING_OPTIONS, donate_argnums=0, out_shardings=shardings)
 
 
 def loss_and_gradient(
