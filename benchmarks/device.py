@@ -1,4 +1,4 @@
-"""What only an accelerator can tell: correctness first, then speed, in at most eight minutes on one GPU.
+"""What only an accelerator can show: correctness first, then speed, in at most eight minutes on one GPU.
 
     python -m benchmarks.device                   # writes outputs/device.json and outputs/device.md after each part
     python -m benchmarks.device --rehearse        # tiny sizes, on any machine: that every part runs
@@ -9,7 +9,7 @@ It needs what the library needs, and no network. Parts:
     rates       measured matrix rate in bfloat16 and memory bandwidth, which shares below refer to
     sampler     a guided step and a video of 50 steps at the released size in bfloat16
     precision   that step in bfloat16 and in float32 against float32 on the CPU, random weights
-    tiny        training of the built-in model: clips per second, model FLOP utilisation
+    tiny        training of the built-in model: clips per second, MFU
     released    training step of the released model, one clip
     profile     the ten costliest kernels of a guided step
     original    the PyTorch original, eager and compiled, where `modelscope` and `torch` are installed
@@ -243,7 +243,7 @@ def guided_step(unet: UNet, parameters: Any, z: Any, maps: Any, tokens: Any, mas
 
 
 def precision(small: bool) -> dict[str, Any]:
-    """Compare a guided step with float32 on the CPU: deviation of the difference over that of the output."""
+    """Compare a guided step with float32 on the CPU: std of the difference over that of the output."""
     cpu = jax.local_devices(backend="cpu")[0]
 
     def run(dtype: str) -> np.ndarray:
@@ -290,7 +290,7 @@ def training(small: bool, results: Results, size: str) -> dict[str, Any]:
         "peak memory, GB": peak_memory(),
     }
     if rate := results.parts.get("rates", {}).get("TFLOP/s, bfloat16"):
-        found["model FLOP utilisation"] = round(operations / seconds / (rate * 1e12), 3)
+        found["MFU"] = round(operations / seconds / (rate * 1e12), 3)
     return found
 
 

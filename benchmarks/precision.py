@@ -1,4 +1,4 @@
-"""Rounding of bfloat16: difference of a guided step to float32, in units of the standard deviation of its output.
+"""Rounding of bfloat16: difference of a guided step to float32, in units of the std of its output.
 
     python -m benchmarks.precision              # the released size, random weights; minutes on two cores, 16 GB
     python -m benchmarks.precision --size tiny  # the built-in model with its weights
@@ -32,9 +32,9 @@ def main() -> None:
     size = parser.parse_args().size
     outputs = {dtype: guided_step(size, dtype) for dtype in ("float32", "bfloat16")}
     difference = outputs["bfloat16"] - outputs["float32"]
-    deviation = outputs["float32"].std()
-    print(f"standard deviation of the difference over that of the output: {difference.std() / deviation:.4f}")
-    print(f"largest difference over that of the output: {np.abs(difference).max() / deviation:.4f}")
+    std = outputs["float32"].std()
+    print(f"std of the difference over that of the output: {difference.std() / std:.4f}")
+    print(f"largest difference over the std of the output: {np.abs(difference).max() / std:.4f}")
 
 
 def guided_step(size: str, dtype: str) -> np.ndarray:

@@ -242,7 +242,7 @@ def test_a_broken_video_ends_with_one_sentence_and_nothing_written(vc, tmp_path)
         (["--size", "63x64"], ["multiples of 16"]),
         (["--mask-hide", "x.png"], ["--mask-hide needs --mask-from"]),
         (["--depth", "a.png", "--strength", "sketch=1"], ["strength names condition 'sketch'"]),
-        (["--image", "a.png", "--image-from", "b.mp4"], ["exclude one another"]),
+        (["--image", "a.png", "--image-from", "b.mp4"], ["image is given finished and as a source video"]),
         (["--model", "huge"], ["no model 'huge'"]),
         (["--motion", "walk.mp4"], ["walk.mp4", "--motion-from"]),
         (["--steps", "0"], ["from 1 to 1000"]),

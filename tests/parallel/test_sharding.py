@@ -48,7 +48,7 @@ def test_spatial_layers_are_sharded_by_frames_and_temporal_ones_by_pixels(forwar
         "spatial/layer/self",
         "up_sample/conv",
     ]
-    for name in [*spatial, "residual/norm_0", "spatial/layer/geglu/proj", "up_sample"]:
+    for name in [*spatial, "residual/norm_0", "spatial/layer/geglu", "up_sample"]:
         full, shard = shapes[name]
         axes = [i for i, (a, b) in enumerate(zip(full, shard, strict=True)) if a != b]
         assert np.prod(full) == 8 * np.prod(shard), name
@@ -58,7 +58,7 @@ def test_spatial_layers_are_sharded_by_frames_and_temporal_ones_by_pixels(forwar
         *(f"residual/temporal/{k}_{i}" for k in ("conv", "norm") for i in range(4)),
     ]:
         assert shapes[name] == [[8, 8, 16, 16], [2, 8, 8, 16]], name  # clips and pixels; all frames
-    for name in ("temporal/layer", "temporal/layer/self", "temporal/layer/geglu/proj"):
+    for name in ("temporal/layer", "temporal/layer/self", "temporal/layer/geglu"):
         full, shard = shapes[name]
         assert full[:2] == [8 * 16, 8], name
         assert shard == [full[0] // 8, *full[1:]], name  # rows are the pixels of all clips

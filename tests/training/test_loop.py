@@ -119,7 +119,7 @@ def test_a_folder_belongs_to_its_run(tmp_path):
     train(line_run(tmp_path), LineTask())
     with pytest.raises(BadInput, match="another seed"):
         train(line_run(tmp_path, seed=1), LineTask())
-    with pytest.warns(VcjaxWarning, match="is resumed with another log_every"):
+    with pytest.warns(VcjaxWarning, match="is resumed with changed settings: log_every"):
         train(line_run(tmp_path, log_every=2), LineTask())
 
 
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_other_parameters_is_refused(tmp_path):
     train(line_run(tmp_path), LineTask())
     before = (tmp_path / "run.json").read_bytes()
     with (
-        pytest.warns(VcjaxWarning, match="is resumed with another log_every"),
+        pytest.warns(VcjaxWarning, match="is resumed with changed settings: log_every"),
         pytest.raises(BadInput, match="does not fit this configuration"),
     ):
         train(line_run(tmp_path, log_every=2), WiderTask())
@@ -167,7 +167,7 @@ def test_a_run_of_fewer_steps_than_are_done_is_refused(tmp_path):
     train(line_run(tmp_path), LineTask())
     fewer = line_run(tmp_path, stages=[{"name": "first", "steps": 6, "batch_size": 4}])
     with (
-        pytest.warns(VcjaxWarning, match="another stages"),
+        pytest.warns(VcjaxWarning, match="changed settings: stages"),
         pytest.raises(BadInput, match=r"checkpoint of step 10, but config\.stages have 6 steps"),
     ):
         train(fewer, LineTask())

@@ -59,10 +59,9 @@ def sample_latents(
     progress("sampling", 0, len(table))
     for i, rows in enumerate(chunks):
         before, state = state, run_chunk(state, rows)
-        jax.block_until_ready(
-            before
-        )  # progress is a chunk behind the device, which always has the next one waiting
-        progress("sampling", min(i * STEPS_PER_CALL, len(table)), len(table))
+        if i > 0:
+            jax.block_until_ready(before)  # so that the next chunk is always waiting for the device
+            progress("sampling", i * STEPS_PER_CALL, len(table))
     jax.block_until_ready(state)
     progress("sampling", len(table), len(table))
     z = sampler.latents(state)

@@ -1,23 +1,20 @@
 """Matrix product of linear layers, with a gradient that is faster on CPUs."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from vcjax.platforms import platform
 
 
-def dense_dot_general(x: Array, kernel: Array, dimension_numbers: Any, **options: Any) -> Array:
-    """Contract the last axis of `x` with the first of `kernel`, as the `dot_general` of `nn.Dense`.
+def dot(x: Float[Array, "... C"], kernel: Float[Array, "C D"]) -> Float[Array, "... D"]:
+    """Return `x @ kernel` in float32 or higher precision.
 
-    Uses `matmul_cpu` on a CPU and `lax.dot_general` elsewhere.
+    Uses `matmul_cpu` on a CPU and `jnp.matmul` elsewhere.
     """
-    if platform() == "cpu":
+    if platform() == "cpu" and x.dtype not in (jnp.bfloat16, jnp.float16):
         return matmul_cpu(x, kernel)
-    return lax.dot_general(x, kernel, dimension_numbers, **options)
+    return jnp.matmul(x, kernel, preferred_element_type=jnp.promote_types(x.dtype, jnp.float32))
 
 
 @jax.custom_vjp

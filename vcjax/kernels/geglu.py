@@ -10,7 +10,7 @@ from jax.experimental.pallas.triton import dot
 from jaxtyping import Array, Float
 
 from vcjax.kernels import triton
-from vcjax.kernels.dense import dense_dot_general
+from vcjax.kernels.dense import dot as wide_dot
 
 ROWS, COLUMNS, DEPTH = 128, 64, 64  # of the blocks that a program multiplies
 
@@ -49,10 +49,9 @@ def geglu(
 
 
 def plain_geglu(x: Array, kernel: Array, bias: Array) -> Array:
-    """Return the GEGLU by array operations."""
-    dimensions = (((x.ndim - 1,), (0,)), ((), ()))
-    value, gate = jnp.split(dense_dot_general(x, kernel, dimensions) + bias, 2, -1)
-    return value * gelu(gate)
+    """Return the GEGLU by array operations, in float32 or higher precision after the product."""
+    value, gate = jnp.split(wide_dot(x, kernel) + bias, 2, -1)
+    return (value * gelu(gate)).astype(x.dtype)
 
 
 @jax.custom_vjp
@@ -82,7 +81,7 @@ def _fused(x: Array, kernel: Array, bias: Array) -> Array:
     def biases(first: int) -> pl.BlockSpec:
         return pl.BlockSpec((COLUMNS,), lambda i, j: (j + first,))
 
-    gated = triton.call(
+    product = triton.call(
         multiply,
         name="geglu",
         warps=4,
@@ -95,7 +94,7 @@ def _fused(x: Array, kernel: Array, bias: Array) -> Array:
         out_specs=pl.BlockSpec((ROWS, COLUMNS), lambda i, j: (i, j)),
         out_shape=jax.ShapeDtypeStruct((len(rows), features), x.dtype),
     )(rows, kernel, kernel, bias, bias)  # fmt: skip
-    return gated.reshape(*x.shape[:-1], features)
+    return product.reshape(*x.shape[:-1], features)
 
 
 def _forward(x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, ...]]:

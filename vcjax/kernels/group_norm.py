@@ -77,9 +77,9 @@ def _fused(x: Array, scale: Array, bias: Array, groups: int, epsilon: float, sil
         of_groups, exists = _exists(groups, size, width)
         part_means = load(means_ref, mask=of_groups[None], other=0.0)
         mean = part_means.sum(0) / parts
-        deviations = jnp.where(of_groups[None], part_means - mean[None], 0.0)
+        offsets = jnp.where(of_groups[None], part_means - mean[None], 0.0)
         square = load(squares_ref, mask=of_groups[None], other=0.0).sum(0) / parts  # of means of squares
-        variance = square + (deviations * deviations).sum(0) / parts
+        variance = square + (offsets * offsets).sum(0) / parts
         factor = lax.rsqrt(variance + epsilon)[:, None]
         scale, bias = (load(ref, mask=exists, other=0.0).astype(jnp.float32) for ref in (scale_ref, bias_ref))
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax.typing import Dtype
 from jaxtyping import Array, Float, Real
 
-from vcjax.kernels.dense import dense_dot_general
+from vcjax.kernels.dense import dot
 from vcjax.kernels.frame_attention import frame_attention
 from vcjax.kernels.geglu import geglu, plain_geglu
 from vcjax.kernels.group_norm import group_norm, plain_group_norm
@@ -99,16 +99,35 @@ def conv3x3(features: int, dtype: Dtype, name: str, *, stride: int = 1, zero: bo
     )
 
 
-def dense(features: int, dtype: Dtype, name: str, *, use_bias: bool = True, zero: bool = False) -> nn.Dense:
+class Dense(nn.Module):
+    """Linear layer or 1x1 convolution, with the parameters of `nn.Dense`; it rounds once, after the bias.
+
+    Attributes:
+        features: output channels.
+        dtype: type of the result.
+        use_bias: whether it has a bias.
+        zero: initialise the kernel to zero.
+    """
+
+    features: int
+    dtype: Dtype
+    use_bias: bool = True
+    zero: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*B C"]) -> Float[Array, "*B D"]:
+        """Map `C` to `features` channels."""
+        init = nn.initializers.zeros if self.zero else nn.linear.default_kernel_init
+        kernel = self.param("kernel", init, (x.shape[-1], self.features), jnp.float32)
+        y = dot(x.astype(self.dtype), kernel.astype(self.dtype))
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(y.dtype)
+        return y.astype(self.dtype)
+
+
+def dense(features: int, dtype: Dtype, name: str, *, use_bias: bool = True, zero: bool = False) -> Dense:
     """Return a linear layer or 1x1 convolution; with `zero` its kernel is initialised to zero."""
-    return nn.Dense(
-        features,
-        use_bias=use_bias,
-        dtype=dtype,
-        dot_general=dense_dot_general,
-        kernel_init=nn.initializers.zeros if zero else nn.linear.default_kernel_init,
-        name=name,
-    )
+    return Dense(features, dtype, use_bias, zero, name=name)
 
 
 class Attention(nn.Module):

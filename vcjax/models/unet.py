@@ -130,12 +130,13 @@ class UNet(nn.Module):
             if level > 0:
                 x = layout.gather_params(Upsample)(self.dtype, layout, name=f"up_{level}_sample")(x)
 
-        norm = GroupNorm(self.norm_groups, dtype=self.dtype, silu=True, layout=layout, name="norm_out")
-        x = norm(layout.flatten_frames(x))
-        # In float32: guidance multiplies the rounding of what it subtracts.
+        return layout.unflatten_frames(self._head(layout.flatten_frames(x), layout), z.shape[0])
+
+    def _head(self, x: Float[Array, "N h w C"], layout: Layout) -> Float[Array, "N h w c"]:
+        """Return the prediction, in float32: guidance multiplies the rounding of what it subtracts."""
+        x = GroupNorm(self.norm_groups, dtype=self.dtype, silu=True, layout=layout, name="norm_out")(x)
         wide = jnp.promote_types(self.dtype, jnp.float32)
-        x = conv3x3(self.latent_channels, wide, "conv_out", zero=True)(x)
-        return layout.unflatten_frames(x, z.shape[0])
+        return conv3x3(self.latent_channels, wide, "conv_out", zero=True)(x)
 
     def _block_functions(
         self,

@@ -18,7 +18,7 @@ CACHE_VARIABLE = "VCJAX_CACHE"
 # implementations are faster for the blocks of the UNet (docs/measurements.md). The option lists the
 # operations for YNNPACK: none.
 #
-# XLA's GPU backend joins products of the same array, and then copies their results apart for attention. Of large products
+# XLA's GPU backend joins products of the same array, and then copies each of their results for attention. Of large products
 # the copies cost more than the second read, so that only small ones are joined: those of tokens and of the timestep.
 COMPILER_OPTIONS = {
     "cpu": {"xla_cpu_experimental_ynn_fusion_type": ""},

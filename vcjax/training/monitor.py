@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from vcjax.parallel.flops import count
 from vcjax.parallel.matmul_rate import matmul_flops
 from vcjax.parallel.mesh import gather_to_first_device
 from vcjax.progress import Reporter, no_progress, report_progress
@@ -92,7 +93,7 @@ class TrainingMonitor:
         if program not in self._flops:
             size = sample_count(inputs[-1])
             self.phase(f"compiling the training step of stage {stage.name}, batch size {size}")
-            self._flops[program] = step.operations(*inputs)
+            self._flops[program] = count(step.trace(*inputs))
             self._compiling = True
 
     def step(self, number: int, stage: Stage, batch: Batch, metrics: dict[str, Any]) -> None:
