@@ -8,13 +8,16 @@ from vcjax.platforms import platform
 
 
 def dot(x: Float[Array, "... C"], kernel: Float[Array, "C D"]) -> Float[Array, "... D"]:
-    """Return `x @ kernel` in float32 or higher precision.
+    """Return `x @ kernel`; on a CPU in float32 or higher precision, with the gradient of `matmul_cpu`.
 
-    Uses `matmul_cpu` on a CPU and `jnp.matmul` elsewhere.
+    Compilers for GPUs and TPUs add a bias inside the product, before they round. A wider result would be written to memory
+    and read again.
     """
-    if platform() == "cpu" and x.dtype not in (jnp.bfloat16, jnp.float16):
-        return matmul_cpu(x, kernel)
-    return jnp.matmul(x, kernel, preferred_element_type=jnp.promote_types(x.dtype, jnp.float32))
+    if platform() != "cpu":
+        return x @ kernel
+    if x.dtype in (jnp.bfloat16, jnp.float16):
+        return jnp.matmul(x, kernel, preferred_element_type=jnp.float32)
+    return matmul_cpu(x, kernel)
 
 
 @jax.custom_vjp
