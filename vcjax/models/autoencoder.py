@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from vcjax.models.attention import Implementation, dot_product_attention
 from vcjax.models.layers import GroupNorm, conv3x3, dense
+from vcjax.models.layout import SINGLE_DEVICE
 
 NORM_EPSILON = 1e-6  # of all group norms of the autoencoder
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
@@ -158,7 +159,9 @@ class Encoder(nn.Module):
                     name=f"{level}_sample",
                 )(x)
         x = MidBlock(self.norm_groups, self.dtype, self.attention, name="middle")(x)
-        x = GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, silu=True, name="norm_out")(x)
+        x = GroupNorm(
+            self.norm_groups, NORM_EPSILON, self.dtype, layout=SINGLE_DEVICE, silu=True, name="norm_out"
+        )(x)
         return conv3x3(self.out_channels, self.dtype, "conv_out")(x)
 
 
@@ -188,7 +191,9 @@ class Decoder(nn.Module):
                 n, height, width, channels = x.shape
                 x = jax.image.resize(x, (n, 2 * height, 2 * width, channels), "nearest")
                 x = conv3x3(channels, self.dtype, f"{level}_sample")(x)
-        x = GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, silu=True, name="norm_out")(x)
+        x = GroupNorm(
+            self.norm_groups, NORM_EPSILON, self.dtype, layout=SINGLE_DEVICE, silu=True, name="norm_out"
+        )(x)
         return conv3x3(self.out_channels, self.dtype, "conv_out")(x)
 
 
@@ -202,9 +207,13 @@ class ImageResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H W D"]:
         """Map `C` to `out_channels` channels."""
-        y = GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, silu=True, name="norm_0")(x)
+        y = GroupNorm(
+            self.norm_groups, NORM_EPSILON, self.dtype, layout=SINGLE_DEVICE, silu=True, name="norm_0"
+        )(x)
         y = conv3x3(self.out_channels, self.dtype, "conv_0")(y)
-        y = GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, silu=True, name="norm_1")(y)
+        y = GroupNorm(
+            self.norm_groups, NORM_EPSILON, self.dtype, layout=SINGLE_DEVICE, silu=True, name="norm_1"
+        )(y)
         y = conv3x3(self.out_channels, self.dtype, "conv_1")(y)
         if x.shape[-1] != self.out_channels:
             x = dense(self.out_channels, self.dtype, "skip")(x)
@@ -223,7 +232,7 @@ class MidBlock(nn.Module):
         """Apply the blocks; the shape is unchanged."""
         channels = x.shape[-1]
         x = ImageResidualBlock(channels, self.norm_groups, self.dtype, name="0")(x)
-        y = GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, name="norm")(x)
+        y = GroupNorm(self.norm_groups, NORM_EPSILON, self.dtype, layout=SINGLE_DEVICE, name="norm")(x)
         y = rearrange(y, "n h w c -> n (h w) 1 c")
         query, key, value = (dense(channels, self.dtype, name)(y) for name in ("query", "key", "value"))
         y = dot_product_attention(query, key, value, implementation=self.attention)
