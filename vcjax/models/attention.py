@@ -14,7 +14,7 @@ Implementation = Literal["auto", "cudnn", "blockwise", "plain"]
 
 # Largest score matrix of one head that `auto` computes in one piece. On a CPU larger ones exceed the caches of a core;
 # elsewhere they take memory that a frame's attention should not.
-MAX_PLAIN_SCORES = {"cpu": 256 * 256, "gpu": 1024 * 1024, "tpu": 256 * 256}
+MAX_PLAIN_SCORES = {"cpu": 256 * 256, "gpu": 2048 * 2048, "tpu": 256 * 256}
 QUERY_BLOCK = 1024
 MAX_CUDNN_HEAD_DIM = 128  # largest head dimension that cuDNN supports on every GPU generation
 MIN_CUDNN_QUERIES = 64  # fewer do not fill a tile of cuDNN's kernels
