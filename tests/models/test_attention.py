@@ -72,3 +72,14 @@ def test_auto_selects_cudnn_on_a_gpu_if_it_supports_the_head_dim(head_dim, expec
     monkeypatch.setattr(attention.jax, "default_backend", lambda: "gpu")
     pixels = jnp.zeros((1, 1024, 1, head_dim), jnp.bfloat16)
     assert attention._select_implementation(pixels, pixels) == expected
+
+
+def test_an_odd_number_of_keys_is_padded_for_cudnn_without_effect():
+    q, k, v = (jax.random.normal(jax.random.key(i), (2, n, 2, 8)) for i, n in enumerate((6, 5, 5)))
+    for lengths in (None, jnp.array([2, 5])):
+        key, value, even = attention._even(k, v, lengths)
+        assert key.shape[1] == value.shape[1] == 6
+        expected = attention.dot_product_attention(q, k, v, lengths, implementation="plain")
+        found = attention.dot_product_attention(q, key, value, even, implementation="plain")
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert attention._even(key, value, lengths)[0] is key

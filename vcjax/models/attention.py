@@ -48,6 +48,7 @@ def dot_product_attention(
     if implementation == "plain":
         return _plain(query, key, value, _bias(lengths, causal, query.shape[-3], key.shape[-3]))
     if implementation == "cudnn":
+        key, value, lengths = _even(key, value, lengths)
         return jax.nn.dot_product_attention(
             query, key, value, key_value_seq_lengths=lengths, is_causal=causal, implementation="cudnn"
         )
@@ -59,9 +60,18 @@ def _select_implementation(query: Array, key: Array) -> Implementation:
     sixteen_bits = query.dtype in (jnp.bfloat16, jnp.float16)
     queries, _, head_dim = query.shape[-3:]
     fits_cudnn = sixteen_bits and head_dim % 8 == 0 and head_dim <= MAX_CUDNN_HEAD_DIM and query.ndim == 4
-    if platform() == "gpu" and fits_cudnn and queries >= MIN_CUDNN_QUERIES:
+    if platform() == "gpu" and fits_cudnn and queries >= MIN_CUDNN_QUERIES and queries % 2 == 0:
         return "cudnn"
     return "plain" if queries * key.shape[-3] <= MAX_PLAIN_SCORES[platform()] else "blockwise"
+
+
+def _even(key: Array, value: Array, lengths: Array | None) -> tuple[Array, Array, Array | None]:
+    """Return an even number of keys and values, as cuDNN's gradient takes; lengths exclude what is added."""
+    if key.shape[1] % 2 == 0:
+        return key, value, lengths
+    lengths = jnp.full(key.shape[0], key.shape[1], jnp.int32) if lengths is None else lengths
+    widths = ((0, 0), (0, 1), (0, 0), (0, 0))
+    return jnp.pad(key, widths), jnp.pad(value, widths), lengths
 
 
 def _bias(lengths: Array | None, causal: bool, queries: int, keys: int) -> Array | None:
