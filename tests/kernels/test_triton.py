@@ -113,3 +113,17 @@ def test_group_norm_of_a_large_mean_is_exact():
     wide = np.asarray(x, np.float64).reshape(2, 256, 2, 32)
     expected = (wide - wide.mean((1, 3), keepdims=True)) / wide.std((1, 3), keepdims=True)
     np.testing.assert_allclose(out, expected, atol=0.02)
+
+
+def test_the_kernels_can_be_differentiated_inside_a_jitted_function():
+    x, added, vector = random((4, 64), (4, 64), (64,))
+
+    @jax.jit
+    def loss(x, added, vector):
+        total, normalised = add_layer_norm(x, added, vector, vector, 1e-5)
+        return (group_norm(total + normalised, vector, vector, 4, 1e-5, True)).astype(jnp.float32).sum()
+
+    with triton.interpreted():
+        found = jax.grad(loss, (0, 1, 2))(x, added, vector)
+    assert all(jnp.isfinite(each.astype(jnp.float32)).all() for each in found)
+    np.testing.assert_array_equal(found[0], found[1])

@@ -205,12 +205,12 @@ def _backward(
     grouped, gradients = _grouped(x, groups), _grouped(gradient, groups)
     mean = means.mean(1)
     factor = lax.rsqrt(squares.mean(1) + jnp.square(means - mean[:, None]).mean(1) + epsilon)
-    parameters = [p.reshape(groups, -1).astype(jnp.float32) for p in (scale, bias)]
-    given = (grouped, gradients, mean, factor, *parameters)
+    parameters: Any = [p.reshape(groups, -1).astype(jnp.float32) for p in (scale, bias)]
+    given: Any = [grouped, gradients, mean, factor, *parameters]
     of_bias, of_scale = (part.sum(1) for part in _gradient_sums(silu, *given))  # [B, G, c]
     count = grouped.shape[1] * grouped.shape[3]
     first, second = ((parameters[0] * total).sum(-1) / count for total in (of_bias, of_scale))
-    of_x = _gradient_of_x(silu, *given, first, second).reshape(x.shape)
+    of_x = _gradient_of_x(silu, *[*given, first, second]).reshape(x.shape)
     sums = (total.sum(0).reshape(scale.shape) for total in (of_scale, of_bias))
     return of_x, *(total.astype(p.dtype) for total, p in zip(sums, (scale, bias), strict=True))
 
@@ -236,7 +236,7 @@ def _gradient_sums(
 
     def add_up(x_ref: Any, gradient_ref: Any, *refs: Any) -> None:
         of_groups, exists = _exists(groups, size, cut.width)
-        *of_example, scale, bias = _load_all(refs[:4], of_groups, exists)
+        loaded: Any = _load_all(refs[:4], of_groups, exists)
 
         def add(step: Any, sums: tuple[Array, Array]) -> tuple[Array, Array]:
             rows = pl.ds(step * cut.height, cut.height)
@@ -244,7 +244,7 @@ def _gradient_sums(
                 load(ref.at[rows], mask=exists[None], other=0.0).astype(jnp.float32)
                 for ref in (x_ref, gradient_ref)
             )
-            normalised, gradient = _normalised_and_gradient(silu, x, gradient, *of_example, scale, bias)
+            normalised, gradient = _normalised_and_gradient(silu, x, gradient, *loaded)
             return sums[0] + gradient.sum(0), sums[1] + (gradient * normalised).sum(0)
 
         zeros = jnp.zeros((cut.side, cut.width), jnp.float32)
