@@ -6,6 +6,7 @@ The platform is that of the default device, except when programs are compiled ah
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import jax
 
@@ -23,6 +24,14 @@ def platform() -> str:
     if device is None:
         return jax.default_backend()
     return device if isinstance(device, str) else device.platform
+
+
+def default_device() -> Any:
+    """Return the device that JAX computes on where nothing else is said."""
+    device = jax.config.values["jax_default_device"]
+    if device is None:
+        return jax.local_devices()[0]
+    return jax.local_devices(backend=device)[0] if isinstance(device, str) else device
 
 
 @contextmanager

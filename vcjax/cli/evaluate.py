@@ -92,7 +92,7 @@ def _on_sprites(
     cases = select_cases(groups, tuple(composer.conditions))
     if unknown := [name for name in composer.conditions if name not in CATALOGUE]:
         _note(
-            f"not evaluated: {', '.join(unknown)}, which the sprite world has not: prepare clips and give --data"
+            f"not evaluated: {', '.join(unknown)}, which the sprite world does not have: prepare a data set and give --data"
         )
     evaluator = SpriteEvaluator(composer, protocol, out)
     if _sample(evaluator, cases, part):

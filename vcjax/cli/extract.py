@@ -60,7 +60,7 @@ def extract(
     targets = {name: out / f"{name}.npy" for name in dict.fromkeys([*finished, *names])}
     for name in extraction:
         if name not in targets:
-            raise BadInput(f"{name} has inputs of extraction, but is not extracted: it is not in --only")
+            raise BadInput(f"{name} has options of extraction, but is not extracted: add it to --only")
     for path in (*targets.values(), out / PREVIEW):
         check_target(path)
         if path.exists() and not overwrite:

@@ -69,7 +69,7 @@ def condition_options() -> list[inspect.Parameter]:
         *_extract_option_flags(),
         _option("condition", CONDITION, "A condition of the model by its name, such as a custom one.", GIVEN),
         _option("condition_from", CONDITION_FROM, "Source video to extract it from.", GIVEN),
-        _option("extract_option", EXTRACT_OPTION, "Further input of its extraction.", NAMED),
+        _option("extract_option", EXTRACT_OPTION, "An option of its extraction.", NAMED),
     ]
 
 
@@ -81,7 +81,7 @@ def extract_command_options() -> list[inspect.Parameter]:
         if not family.extractable
     ]
     further = _option(
-        "extract_option", EXTRACT_OPTION, "Further input of the extraction of any condition.", NAMED
+        "extract_option", EXTRACT_OPTION, "An option of the extraction of any condition.", NAMED
     )
     return [*finished, *_extract_option_flags(""), further]
 

@@ -7,7 +7,7 @@ from jax.experimental.layout import Format, Layout
 from jax.sharding import Mesh, Sharding, SingleDeviceSharding
 
 from vcjax.parallel.rules import RULES, partition
-from vcjax.platforms import platform
+from vcjax.platforms import default_device, platform
 
 # cuDNN reads the kernel of a convolution, `[r, s, C, D]`, as `[D, r, s, C]`. In another layout each step would transpose it.
 CONVOLUTION = Layout((3, 0, 1, 2))
@@ -30,8 +30,7 @@ def placement(name: str, x: Any, mesh: Mesh | None = None) -> Any:
     if platform() != "gpu" or x.ndim != 4:
         return sharding
     if sharding is None:
-        default = jax.config.values["jax_default_device"] or jax.local_devices()[0]
-        sharding = SingleDeviceSharding(default)
+        sharding = SingleDeviceSharding(default_device())
     return Format(CONVOLUTION, sharding)
 
 

@@ -1,14 +1,14 @@
 """Cost of a compiled program per device: memory, FLOPs and collective communication, from XLA's own analysis."""
 
 import dataclasses
-import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from vcjax.planning.hlo import branches_of, computations_of, repeats_of, size_of
+
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-BITS = re.compile(r"[a-z]+(\d+)")  # in the name of a type: bf16, s32, f8e4m3fn; `pred` has none
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def traffic_of(program: str) -> dict[str, Traffic]:
     branch with the most bytes, such as that of a sampling step that is not padding. Of an asynchronous collective, the
     `-done` instruction counts.
     """
-    computations, entry = _computations(program)
+    computations, entry = computations_of(program)
     known: dict[str, dict[str, tuple[int, int]]] = {}
 
     def traffic_in(name: str) -> dict[str, tuple[int, int]]:
@@ -88,11 +88,11 @@ def traffic_of(program: str) -> dict[str, Traffic]:
             total: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
             for line in computations[name]:
                 _add(total, _collective(line), 1)
-                repeats = _repeats(line)
+                repeats = repeats_of(line)
                 for called in _called(line):
                     if called in computations:
                         _add(total, traffic_in(called), repeats)
-                branches = [traffic_in(name) for name in _branches(line) if name in computations]
+                branches = [traffic_in(name) for name in branches_of(line) if name in computations]
                 _add(total, max(branches, key=_bytes_of, default={}), repeats)
             known[name] = total
         return known[name]
@@ -105,34 +105,14 @@ def _add(total: dict[str, tuple[int, int]], more: Mapping[str, tuple[int, int]],
         total[kind] = (total[kind][0] + repeats * count, total[kind][1] + repeats * size)
 
 
-def _computations(program: str) -> tuple[dict[str, list[str]], str]:
-    """Return the lines of each computation by name, and the name of the entry computation."""
-    found: dict[str, list[str]] = {}
-    entry = current = ""
-    for line in program.splitlines():
-        head = re.match(r"(ENTRY )?%?([\w.-]+) .*\{$", line)
-        if head:
-            current = head[2]
-            found[current] = []
-            entry = current if head[1] else entry
-        elif current and " = " in line:
-            found[current].append(line)
-    return found, entry
-
-
 def _collective(line: str) -> dict[str, tuple[int, int]]:
     """Return kind, a count of one, and bytes of a collective instruction; empty for other instructions."""
     found = re.search(rf" = (.*?) ({'|'.join(COLLECTIVES)})(-done)?\(", line)
     if not found:
         return {}
     shapes, kind, _ = found.groups()
-    size = sum(_bytes(*shape) for shape in re.findall(r"(\w+)\[([\d,]*)\]", shapes))
+    size = size_of(shapes)
     return {kind: (1, size * _group(line) if kind == "reduce-scatter" else size)}
-
-
-def _bytes(dtype: str, sides: str) -> int:
-    bits = BITS.match(dtype)
-    return math.prod(int(side) for side in sides.split(",") if side) * int(bits[1] if bits else 8) // 8
 
 
 def _group(line: str) -> int:
@@ -144,23 +124,9 @@ def _group(line: str) -> int:
     return len(listed[1].split(",")) if listed else 1
 
 
-def _repeats(line: str) -> int:
-    """Return the known trip count of a loop; 1 for other instructions, and for loops without one."""
-    count = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', line)
-    return int(count[1]) if count else 1
-
-
 def _called(line: str) -> list[str]:
     """Return the computations that an instruction calls, except for the branches of a conditional."""
     return re.findall(r"(?:body|calls|to_apply)=\{?%?([\w.-]+)", line)
-
-
-def _branches(line: str) -> list[str]:
-    """Return the branches of a conditional."""
-    listed = re.search(r"branch_computations=\{([^}]*)\}", line)
-    if listed:
-        return re.findall(r"%?([\w.-]+)", listed[1])
-    return re.findall(r"(?:true|false)_computation=%?([\w.-]+)", line)
 
 
 def _bytes_of(traffic: Mapping[str, tuple[int, int]]) -> int:

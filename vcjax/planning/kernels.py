@@ -11,6 +11,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from vcjax.planning.hlo import SHAPE, branches_of, computations_of, repeats_of, size_of
+
 # Instructions that move nothing.
 FREE = frozenset(
     {
@@ -24,8 +26,6 @@ FREE = frozenset(
         "opt-barrier",
     }
 )
-BITS = re.compile(r"[a-z]+(\d+)")  # in the name of a type: bf16, s32, f8e4m3fn; `pred` has none
-SHAPE = re.compile(r"\b([a-z]\w*)\[([\d,]*)\]")
 INSTRUCTION = re.compile(r"\s*(?:ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*?)\)(.*)")
 CUSTOM_CALL = re.compile(r'custom_call_target="([^"]+)"')
 PALLAS = "__gpu$xla.gpu.triton"
@@ -92,19 +92,16 @@ def kernels_of(program: str) -> list[Kernel]:
 
 def parse(program: str) -> tuple[dict[str, list[Instruction]], str]:
     """Return the instructions of each computation by name, and the name of the entry computation."""
-    found: dict[str, list[Instruction]] = {}
-    entry = current = ""
-    for line in program.splitlines():
-        head = re.match(r"(ENTRY )?%?([\w.\-]+) .*\{$", line)
-        if head:
-            current = head[2]
-            found[current] = []
-            entry = current if head[1] else entry
-        elif current and (instruction := INSTRUCTION.match(line)):
-            name, result, operation, operands, attributes = instruction.groups()
+    lines, entry = computations_of(program)
+    return {name: list(_instructions(of)) for name, of in lines.items()}, entry
+
+
+def _instructions(lines: Sequence[str]) -> Iterator[Instruction]:
+    for line in lines:
+        if found := INSTRUCTION.match(line):
+            name, result, operation, operands, attributes = found.groups()
             names = tuple(operand.strip().split(" ")[-1].lstrip("%") for operand in operands.split(","))
-            found[current].append(Instruction(name, result, operation, names, attributes))
-    return found, entry
+            yield Instruction(name, result, operation, names, attributes)
 
 
 def _kernels_in(computations: Mapping[str, Sequence[Instruction]], name: str, count: int) -> Iterator[Kernel]:
@@ -113,12 +110,10 @@ def _kernels_in(computations: Mapping[str, Sequence[Instruction]], name: str, co
         if each.operation in FREE or each.operation.endswith("-done"):
             continue
         if each.operation == "while":
-            repeats = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', each.attributes)
-            yield from _kernels_in(
-                computations, each.called("body") or "", count * (int(repeats[1]) if repeats else 1)
-            )
+            repeats = count * repeats_of(each.attributes)
+            yield from _kernels_in(computations, each.called("body") or "", repeats)
         elif each.operation == "conditional":
-            branches = [list(_kernels_in(computations, b, count)) for b in _branches(each)]
+            branches = [list(_kernels_in(computations, b, count)) for b in branches_of(each.attributes)]
             yield from max(branches, key=lambda kernels: sum(k.bytes for k in kernels), default=[])
         elif each.operation == "call":
             yield from _kernels_in(computations, each.called("to_apply") or "", count)
@@ -215,26 +210,10 @@ def _pallas(name: str, arrays: Sequence[Sequence[int]], result: Sequence[int]) -
     return kind, 0.0
 
 
-def _branches(each: Instruction) -> list[str]:
-    listed = re.search(r"branch_computations=\{([^}]*)\}", each.attributes)
-    if listed:
-        return re.findall(r"%?([\w.\-]+)", listed[1])
-    return re.findall(r"(?:true|false)_computation=%?([\w.\-]+)", each.attributes)
-
-
 def _sides(shape: str) -> list[list[int]]:
     """Return the sides of each array in the text of a shape; of a text without one, those of a scalar."""
     found = [[int(n) for n in sides.split(",") if n] for _, sides in SHAPE.findall(shape)]
     return found or [[]]
-
-
-def size_of(shape: str) -> int:
-    """Return the bytes of the arrays in the text of a shape."""
-    total = 0
-    for kind, sides in SHAPE.findall(shape):
-        bits = BITS.match(kind)
-        total += math.prod(int(n) for n in sides.split(",") if n) * int(bits[1] if bits else 8) // 8
-    return total
 
 
 @dataclasses.dataclass(frozen=True)
