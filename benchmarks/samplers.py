@@ -1,15 +1,18 @@
 """Error of samplers with few steps: mean squared difference of latents to those of DDIM with 1000 steps.
 
-    python -m benchmarks.samplers                   # 32 clips with the built-in model; an hour on two cores
+    python -m benchmarks.samplers --record samplers.jsonl    # 32 clips of the built-in model: 90 minutes on two cores
     python -m benchmarks.samplers --clips 4
 
 Each clip has its own seed, and a caption and an image of the sprite world's test split. Latents have unit variance.
+The record has a line for each clip; clips that it holds are not sampled again.
 """
 
 import argparse
 import dataclasses
+import json
 import sys
 import time
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -40,23 +43,39 @@ def main() -> None:
     )
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--clips", type=int, default=32)
+    parser.add_argument("--record", type=Path, help="file of measured clips, which a later run continues")
     options = parser.parse_args()
     composer = vcjax.load(options.model)
-    errors: dict[tuple[str, int], list[float]] = {case: [] for case in CASES}
-    spent = dict.fromkeys(CASES, 0.0)
-    for index in range(options.clips):
-        reference = latents(composer, index, *REFERENCE)
-        for case in CASES:
-            began = time.monotonic()
-            errors[case].append(float(np.square(latents(composer, index, *case) - reference).mean()))
-            spent[case] += time.monotonic() - began
+    clips: list[dict[str, dict[str, float]]] = []
+    if options.record and options.record.exists():
+        clips = [json.loads(line) for line in options.record.read_text().splitlines()]
+    for index in range(len(clips), options.clips):
+        clips.append(measured(composer, index))
         print(f"{index + 1} of {options.clips} clips", file=sys.stderr)
+        if options.record:
+            with options.record.open("a") as file:
+                print(json.dumps(clips[-1]), file=file)
     print("| sampler | steps | mean squared error | standard error | seconds a clip |")
     print("| --- | --- | --- | --- | --- |")
-    for (sampler, steps), values in errors.items():
-        error = np.std(values) / len(values) ** 0.5
-        seconds = spent[sampler, steps] / options.clips
-        print(f"| {sampler} | {steps} | {np.mean(values):.5f} | {error:.5f} | {seconds:.1f} |")
+    for sampler, steps in CASES:
+        measures = [clip[f"{sampler} {steps}"] for clip in clips[: options.clips]]
+        errors = [measure["error"] for measure in measures]
+        seconds = np.mean([measure["seconds"] for measure in measures])
+        print(
+            f"| {sampler} | {steps} | {np.mean(errors):.5f} | {np.std(errors) / len(errors) ** 0.5:.5f}"
+            f" | {seconds:.1f} |"
+        )
+
+
+def measured(composer: vcjax.Composer, index: int) -> dict[str, dict[str, float]]:
+    """Return the error and the seconds of each case for the clip of an index."""
+    reference = latents(composer, index, *REFERENCE)
+    measures = {}
+    for sampler, steps in CASES:
+        began = time.monotonic()
+        error = float(np.square(latents(composer, index, sampler, steps) - reference).mean())
+        measures[f"{sampler} {steps}"] = {"error": error, "seconds": time.monotonic() - began}
+    return measures
 
 
 def latents(composer: vcjax.Composer, index: int, sampler: str, steps: int) -> np.ndarray:

@@ -1,5 +1,8 @@
 """Motion vectors of a stream: they are those of FFmpeg, and a known translation in pixels per frame."""
 
+import os
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -96,6 +99,26 @@ def test_vectors_are_those_of_ffmpeg(coded):
             assert not frame.exported
         else:
             np.testing.assert_array_equal(frame.vectors, vectors)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("MV_EXTRACTOR" not in os.environ, reason="set MV_EXTRACTOR to a checkout of mv-extractor")
+@pytest.mark.parametrize("name", ["h264", "mpeg4_part2"])
+def test_vectors_are_the_reference_rows_of_mv_extractor(name):
+    """LukasBommes/mv-extractor stores the rows of each frame of its two clips of 337 frames."""
+    checkout = Path(os.environ["MV_EXTRACTOR"])
+    path = checkout / f"vid_{name}.mp4"
+    frames = [timed.frame for timed in open_vectors(path).coded_frames(0)]
+    assert len(frames) == 337
+    assert sum(len(frame.vectors) for frame in frames) > 1_000_000
+    columns = [column for column in VECTOR.names if column != "flags"]  # the rows leave the flags out
+    for index, frame in enumerate(frames):
+        rows = np.load(checkout / f"tests/reference/{name}/motion_vectors/mvs-{index}.npy").reshape(-1, 10)
+        np.testing.assert_array_equal(np.stack([frame.vectors[column] for column in columns], -1), rows)
+    vectors = [frame.vectors for frame in frames[:40]]
+    first = vcjax.stream_motion(path, count=40)
+    height, width = first.motion.shape[1:3]
+    np.testing.assert_array_equal(first.motion, rasterise(vectors, height, width, form="blocks"))
 
 
 def test_without_b_frames_motion_is_the_map_of_the_motion_condition(tmp_path):
