@@ -60,7 +60,7 @@ def test_stages_follow_one_another_and_every_step_has_metrics(tmp_path):
     assert [line["step"] for line in metrics] == list(range(1, 11))
     assert [line["stage"] for line in metrics] == ["first"] * 6 + ["second"] * 4
     for key in (
-        "learning_rate", "gradient_norm", "parameter_norm", "error", "samples_per_second", "mfu", "data_wait",
+        "learning_rate", "gradient_norm", "error", "samples_per_second", "mfu", "data_wait",
         "memory_gb", "gflop_per_step",
     ):  # fmt: skip
         assert all(np.isfinite(line[key]) for line in metrics), key

@@ -1,4 +1,4 @@
-"""Placement of parameters: on the devices and in the layout in which programs read them."""
+"""Placement of parameters and of a training state: on the devices and in the layout in which programs read them."""
 
 from typing import Any
 
@@ -27,11 +27,18 @@ def place(name: str, x: Any, mesh: Mesh | None = None) -> jax.Array:
 def placement(name: str, x: Any, mesh: Mesh | None = None) -> Any:
     """Return where `place` puts an array, for shapes too; see there."""
     sharding = _sharding(name, x, mesh)
-    if platform() != "gpu" or x.ndim != 4:
-        return sharding
-    if sharding is None:
+    if sharding is None and _is_convolution(x):
         sharding = SingleDeviceSharding(default_device())
-    return Format(CONVOLUTION, sharding)
+    return with_layout(x, sharding)
+
+
+def with_layout(x: Any, sharding: Any) -> Any:
+    """Return a sharding of an array, with the layout of `place` where that is not the default one."""
+    return Format(CONVOLUTION, sharding) if _is_convolution(x) else sharding
+
+
+def _is_convolution(x: Any) -> bool:
+    return platform() == "gpu" and x.ndim == 4
 
 
 def _sharding(name: str, x: Any, mesh: Mesh | None) -> Sharding | None:

@@ -30,7 +30,7 @@ from vcjax.parallel import compilation
 from vcjax.parallel.batches import batch_sharding
 from vcjax.parallel.mesh import replicated
 from vcjax.parallel.placement import placement
-from vcjax.parallel.rules import partition, with_shardings
+from vcjax.parallel.rules import with_shardings
 from vcjax.training.build import build_task
 from vcjax.training.config import Run
 from vcjax.training.setup import set_up
@@ -88,8 +88,9 @@ def training_program(run: Run, mesh: Any, index: int) -> Program:
     task = build_task(without_fixed_clips(run), mesh, without_weights(run))
     setup = set_up(run, task, mesh)
     index %= len(run.stages)
-    state, frozen = setup.shapes_in(index), jax.eval_shape(task.frozen)
-    frozen = with_shardings(frozen, partition(mesh, run.rules, frozen))
+    frozen = jax.eval_shape(task.frozen)
+    state = with_shardings(setup.shapes_in(index), setup.placement(index))
+    frozen = with_shardings(frozen, setup.frozen_placement(frozen))
     with closing(task.batches(run.stages[index], 0, 0)) as batches:
         batch = next(batches)
     # With a latent cache the batch holds latents, whose shape is known without computing any.

@@ -105,7 +105,7 @@ def initial_state(setup: TrainingSetup, task: Task, checkpoints: Checkpoints) ->
             raise BadInput(
                 f"{run.out} has a checkpoint of step {latest}, but config.stages have {run.steps} steps only"
             )
-        return checkpoints.restore(latest, setup.shapes_at(latest)), latest
+        return setup.place(checkpoints.restore(latest, setup.shapes_at(latest))), latest
     with on_cpu():  # compiling hundreds of random initialisers for a GPU takes minutes
         key = jax.random.key(run.seed, impl="unsafe_rbg")  # compiles faster than threefry
         init = partial(task.init, key)

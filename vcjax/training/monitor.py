@@ -165,7 +165,7 @@ class TrainingMonitor:
             "step": number,
             "stage": stage.name,
             "loss": float(np.mean(self._losses)),
-            **{name: float(values[name]) for name in ("learning_rate", "gradient_norm", "parameter_norm")},
+            **{name: float(values[name]) for name in ("learning_rate", "gradient_norm")},
             **{name: self._sums[name] / count for name, count in sorted(self._counts.items()) if count},
             "samples_per_second": self._samples / seconds,
             "gflop_per_step": self._operations / self._timed / 1e9,

@@ -6,11 +6,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
+from jaxtyping import Array, Float
 
 from vcjax.errors import BadInput
+from vcjax.platforms import platform
 from vcjax.training.config import Optimizer
 from vcjax.weights.trees import Tree
 
+JOINED = 64  # arrays in a join: a kernel takes only so many operands
 RESERVED_ARGUMENTS = ("learning_rate", "weight_decay", "mask")  # set by other keys than `options`
 
 
@@ -63,9 +67,38 @@ def make_optimizer(config: Optimizer, steps: int, trainable: Tree) -> optax.Grad
     except (TypeError, ValueError) as error:
         raise BadInput(f"optimizer.options: optax.{config.name} rejects them: {error}") from error
     if config.max_grad_norm:
-        transform = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), transform)
+        transform = optax.chain(_clip_by_global_norm(config.max_grad_norm), transform)
     labels = jax.tree.map(lambda yes: "trained" if yes else "frozen", trainable)
     return optax.multi_transform({"trained": transform, "frozen": optax.set_to_zero()}, labels)
+
+
+def global_norm(tree: Any) -> Float[Array, ""]:
+    """Return the square root of the sum of the squares of all elements.
+
+    A GPU needs two kernels to sum an array to a scalar. Here it sums the rows of each matrix, in one kernel, and the rest
+    joined. XLA would undo the join without the barrier.
+    """
+    squares = [_square_sums(leaf.astype(jnp.float32)) for leaf in jax.tree.leaves(tree)]
+    if platform() != "gpu":
+        return jnp.sqrt(sum(jnp.sum(each) for each in squares))
+    joined = [jnp.concatenate(squares[i : i + JOINED]) for i in range(0, len(squares), JOINED)]
+    return jnp.sqrt(jnp.sum(jnp.concatenate(lax.optimization_barrier(joined))))
+
+
+def _square_sums(x: Float[Array, "..."]) -> Float[Array, "N"]:
+    """Return sums of squares over all axes but the first, of the kernel of a convolution over all but the last."""
+    axes = range(x.ndim - 1) if x.ndim > 2 else range(1, x.ndim)
+    return jnp.atleast_1d(jnp.sum(jnp.square(x), axis=tuple(axes)))
+
+
+def _clip_by_global_norm(limit: float) -> optax.GradientTransformation:
+    """Return `optax.clip_by_global_norm` with the norm of `global_norm`, which XLA computes once for all its uses."""
+
+    def scaled(updates: Any, parameters: Any) -> Any:
+        scale = limit / jnp.maximum(global_norm(updates), limit)
+        return jax.tree.map(lambda x: x * scale.astype(x.dtype), updates)
+
+    return optax.stateless(scaled)
 
 
 def _argument(optimizer: str, parameters: Any, name: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from vcjax.parallel.batches import to_global_arrays
 from vcjax.parallel.mesh import make_mesh
+from vcjax.parallel.placement import with_layout
 from vcjax.parallel.rules import partition, partition_like, with_shardings
 from vcjax.training.config import Run
 from vcjax.training.optimizer import make_optimizer
@@ -41,31 +42,39 @@ class TrainingSetup:
         """Return shapes and shardings of the state after `step` steps."""
         return self.shapes_in(self.run.stage_at(step))
 
+    def place(self, state: TrainState) -> TrainState:
+        """Return a state with its shardings in the layout in which the step reads it."""
+        return jax.device_put(state, jax.tree.map(lambda x: with_layout(x, x.sharding), state))
+
     def shapes_in(self, stage: int) -> TrainState:
         """Return shapes and shardings of the state in a stage."""
         create = partial(TrainState.create, transform=self.transforms[stage], step=0)
         shapes = jax.eval_shape(create, self.shapes)
         return with_shardings(shapes, partition_like(self.mesh, shapes, self.shapes, self.shardings))
 
-    def state_shardings(self, stage: int) -> TrainState:
-        """Return the shardings of the state in a stage."""
-        return jax.tree.map(lambda x: x.sharding, self.shapes_in(stage))
+    def placement(self, stage: int) -> TrainState:
+        """Return the shardings of the state in a stage, with layouts where these are not the default."""
+        return jax.tree.map(lambda x: with_layout(x, x.sharding), self.shapes_in(stage))
 
     def create_state(self, parameters: Tree, step: int) -> TrainState:
         """Return the initial state, sharded over the mesh; the buffers of the parameters are donated."""
         stage = self.run.first_stage
         create = partial(TrainState.create, transform=self.transforms[stage], step=step)
-        jitted = jax.jit(create, out_shardings=self.state_shardings(stage), donate_argnums=0)
+        jitted = jax.jit(create, out_shardings=self.placement(stage), donate_argnums=0)
         return jitted(jax.device_put(parameters, self.shardings))
 
     def enter_stage(self, state: TrainState, stage: int) -> TrainState:
         """Return the initial state of a later stage; the buffers of `state` are donated."""
         enter = partial(TrainState.enter_stage, transform=self.transforms[stage])
-        return jax.jit(enter, out_shardings=self.state_shardings(stage), donate_argnums=0)(state)
+        return jax.jit(enter, out_shardings=self.placement(stage), donate_argnums=0)(state)
 
     def frozen(self, tree: Tree) -> Tree:
         """Return frozen arrays, sharded over the mesh by the same rules as the parameters."""
-        return jax.device_put(tree, partition(self.mesh, self.run.rules, tree))
+        return jax.device_put(tree, self.frozen_placement(tree))
+
+    def frozen_placement(self, tree: Tree) -> Tree:
+        """Return where `frozen` puts arrays, for shapes too."""
+        return jax.tree.map(with_layout, tree, partition(self.mesh, self.run.rules, tree))
 
     def batch(self, local: Batch, *, images: bool) -> Batch:
         """Return a global batch of clips, or of single images, from the shard of this process."""

@@ -11,7 +11,7 @@ from jax import lax
 from vcjax.parallel import compilation
 from vcjax.parallel.mesh import replicated
 from vcjax.training.config import Stage
-from vcjax.training.optimizer import make_schedule
+from vcjax.training.optimizer import global_norm, make_schedule
 from vcjax.training.setup import TrainingSetup
 from vcjax.training.state import TrainState, update_ema
 from vcjax.training.task import Batch, Loss, Task
@@ -51,13 +51,12 @@ def make_step(task: Task, setup: TrainingSetup, index: int) -> Step:
             "sums": loss.sums,
             "counts": loss.counts,
             "learning_rate": learning_rate(state.step - run.first_step(index)),
-            "gradient_norm": optax.tree.norm(gradient),
-            "parameter_norm": optax.tree.norm(parameters),
+            "gradient_norm": global_norm(gradient),
         }
         return updated, metrics
 
-    shardings = (setup.state_shardings(index), replicated(setup.mesh))
-    return compilation.jit(step, compilation.TRAINING_OPTIONS, donate_argnums=0, out_shardings=shardings)
+    placements = (setup.placement(index), replicated(setup.mesh))
+    return compilation.jit(step, compilation.TRAINING_OPTIONS, donate_argnums=0, out_shardings=placements)
 
 
 def loss_and_gradient(
