@@ -42,10 +42,7 @@ def geglu(
 
     All arguments have the type of the result.
     """
-    rows, (channels, columns) = math.prod(x.shape[:-1]), kernel.shape
-    if triton.is_fused(x) and rows % ROWS == 0 and channels % DEPTH == 0 and columns % (2 * COLUMNS) == 0:
-        return _fused(x, kernel, bias)
-    return plain_geglu(x, kernel, bias)
+    return _with_gradient(x, kernel, bias) if triton.is_fused(x) else plain_geglu(x, kernel, bias)
 
 
 def plain_geglu(x: Array, kernel: Array, bias: Array) -> Array:
@@ -55,6 +52,13 @@ def plain_geglu(x: Array, kernel: Array, bias: Array) -> Array:
 
 
 @jax.custom_vjp
+def _with_gradient(x: Array, kernel: Array, bias: Array) -> Array:
+    rows, (channels, columns) = math.prod(x.shape[:-1]), kernel.shape
+    if rows % ROWS == 0 and channels % DEPTH == 0 and columns % (2 * COLUMNS) == 0:
+        return _fused(x, kernel, bias)
+    return plain_geglu(x, kernel, bias)
+
+
 def _fused(x: Array, kernel: Array, bias: Array) -> Array:
     channels, features = kernel.shape[0], kernel.shape[1] // 2
     rows = x.reshape(-1, channels)
@@ -98,13 +102,25 @@ def _fused(x: Array, kernel: Array, bias: Array) -> Array:
 
 
 def _forward(x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, ...]]:
-    return _fused(x, kernel, bias), (x, kernel, bias)
+    return _with_gradient(x, kernel, bias), (x, kernel, bias)
 
 
 def _backward(residuals: tuple[Array, ...], gradient: Array) -> tuple[Array, ...]:
-    """Return the gradients of the plain form; value and gate are computed again and not kept."""
-    _, pull_back = jax.vjp(plain_geglu, *residuals)
-    return pull_back(gradient)
+    """Return the gradients. Value and gate are computed again and not kept; between products all is in 16 bits."""
+    x, kernel, bias = residuals
+    value, gate, gradient = (
+        each.astype(jnp.float32) for each in (*jnp.split(x @ kernel + bias, 2, -1), gradient)
+    )
+    share = 0.5 + 0.5 * lax.erf(gate * math.sqrt(0.5))  # Phi
+    density = jnp.exp(-0.5 * jnp.square(gate)) / math.sqrt(2 * math.pi)
+    halves = gradient * gate * share, gradient * value * (share + gate * density)
+    product_gradient = jnp.concatenate(halves, -1).astype(x.dtype)
+    rows = product_gradient.reshape(-1, kernel.shape[1])
+    return (
+        product_gradient @ kernel.T,
+        x.reshape(-1, x.shape[-1]).T @ rows,
+        rows.sum(0, dtype=jnp.float32).astype(bias.dtype),
+    )
 
 
-_fused.defvjp(_forward, _backward)
+_with_gradient.defvjp(_forward, _backward)
