@@ -34,6 +34,7 @@ import numpy as np
 
 from benchmarks.results import Results, milliseconds, peak_memory
 from vcjax.composer.compiled import STEPS_PER_CALL, decode, sample_chunk
+from vcjax.composer.denoising import Passes
 from vcjax.diffusion.ddim import DDIM
 from vcjax.diffusion.guidance import guided
 from vcjax.diffusion.sampler import sampling_steps
@@ -189,7 +190,8 @@ def sampling_call(small: bool) -> tuple[Callable[[Any], Any], Any]:
     keys, weights = jax.random.split(jax.random.key(0), 1), jnp.full(1, GUIDANCE)
 
     def call(state: Any) -> Any:
-        return sample_chunk(DDIM(), made.unet, parameters, state, rows, keys, maps, tokens, mask, weights)
+        given = (maps, tokens, mask, weights)
+        return sample_chunk(DDIM(), made.unet, Passes(), parameters, state, rows, keys, *given)[0]
 
     return call, z
 

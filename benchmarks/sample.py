@@ -103,7 +103,7 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
         z = jax.random.normal(key, latent)
         jax.block_until_ready(
             compiled.sample_chunk(
-                DDIM(), unet, parameters, z, rows, key[None], maps, tokens, mask, jnp.full(1, 9.0)
+                DDIM(), unet, Passes(), parameters, z, rows, key[None], maps, tokens, mask, jnp.full(1, 9.0)
             )
         )
 

@@ -92,6 +92,7 @@ def ready() -> float:
     import jax.numpy as jnp
 
     from vcjax.composer.compiled import STEPS_PER_CALL, sample_chunk
+    from vcjax.composer.denoising import Passes
     from vcjax.diffusion.ddim import DDIM
     from vcjax.diffusion.sampler import sampling_steps
     from vcjax.diffusion.schedule import Schedule
@@ -111,7 +112,9 @@ def ready() -> float:
     z, keys = jnp.zeros(latent), jax.random.split(jax.random.key(0), 1)
     began = time.perf_counter()
     jax.block_until_ready(
-        sample_chunk(DDIM(), unet, parameters, z, rows.none(), keys, maps, tokens, mask, jnp.full(1, 9.0))
+        sample_chunk(
+            DDIM(), unet, Passes(), parameters, z, rows.none(), keys, maps, tokens, mask, jnp.full(1, 9.0)
+        )
     )
     return time.perf_counter() - began
 

@@ -250,7 +250,7 @@ def test_a_broken_video_ends_with_one_sentence_and_nothing_written(vc, tmp_path)
         (["--seed", "a"], ["--seed must be integers"]),
         (["--guidance", "1,b"], ["--guidance must be numbers"]),
         (["--sampler", "euler"], ["ddim, dpmpp_2m"]),
-        (["--spacing", "karras"], ["leading, trailing, logsnr"]),
+        (["--spacing", "even"], ["leading, trailing, linspace, logsnr, karras, lcm"]),
         (["--out", f"{'long' * 80}.mp4"], ["File name too long"]),
         (["--image", f"{'long' * 80}.png"], ["File name too long"]),
     ],

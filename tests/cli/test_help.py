@@ -36,7 +36,7 @@ def test_help_shows_defaults_with_their_numbers(vc):
     defaults = read_config(resources.files("vcjax") / "builtin" / "tiny")["defaults"]
     for value in (*defaults.values(), "64x64", "16"):
         shown = f"{value:g}" if isinstance(value, float) else value
-        assert f"tiny: {shown})" in " ".join(out.split())
+        assert f"tiny: {shown})" in " ".join(out.replace("│", " ").split())
 
 
 def test_info_prints_conditions_networks_sizes_and_defaults(vc, tmp_path, no_extraction_model):

@@ -82,7 +82,7 @@ def test_the_branches_of_guidance_are_one_batch(composer, maps, monkeypatch):
     seen = []
     take = sampling.sample_chunk
     monkeypatch.setattr(
-        sampling, "sample_chunk", lambda *x: seen.append((x[3].shape[0], x[6].shape[0])) or take(*x)
+        sampling, "sample_chunk", lambda *x: seen.append((x[4].shape[0], x[7].shape[0])) or take(*x)
     )
     composer(text="a red circle", depth=maps["depth"], **FAST)
     assert set(seen) == {(1, 2)}
@@ -235,9 +235,18 @@ def test_what_a_model_cannot_extract_is_named(composer):
         ({"steps": 0}, "from 1 to 1000, not 0"),
         ({"eta": 2.0}, "eta must be from 0"),
         ({"eta": 0.5, "sampler": "dpmpp_2m"}, "eta must be 0 for this sampler"),
-        ({"sampler": "euler"}, "sampler must be one of ddim, dpmpp_2m, not 'euler'"),
-        ({"spacing": "karras"}, "spacing must be one of leading, trailing, logsnr, not 'karras'"),
-        ({"spacing": "leading"}, "spacing must be trailing or logsnr with zero terminal SNR"),
+        (
+            {"sampler": "euler"},
+            "sampler must be one of ddim, dpmpp_2m, dpmpp_2m_sde, unipc, heun, lcm, not 'euler'",
+        ),
+        (
+            {"spacing": "even"},
+            "spacing must be one of leading, trailing, linspace, logsnr, karras, lcm, not 'even'",
+        ),
+        (
+            {"spacing": "leading"},
+            "spacing must be one of trailing, linspace, logsnr, karras, lcm with zero terminal SNR",
+        ),
         ({"text": "a", "branches": [["text"]], "negative": []}, "branches exclude positive and negative"),
         (
             {"text": "a", "branches": [[], ["text"]], "guidance": [1, 2]},

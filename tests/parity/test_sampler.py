@@ -58,7 +58,8 @@ def test_fifty_guided_steps_equal_the_originals():
 
         steps = sampling_steps(DDIM(), Schedule(), 50, prediction="epsilon")
         predict = guided(denoise, jnp.full(1, GUIDANCE))
-        return sample(DDIM(), predict, z, steps, jax.random.split(jax.random.key(0), 1))
+        state, _ = sample(DDIM(), predict, z, steps, jax.random.split(jax.random.key(0), 1))
+        return state
 
     assert timesteps(Schedule(), 50, "leading")[[0, -1]].tolist() == [981, 1]
     out = trajectory(trees["unet"], z)

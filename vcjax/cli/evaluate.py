@@ -9,7 +9,18 @@ import typer
 
 import vcjax
 from vcjax.cli import options
-from vcjax.cli.options import LIST_HINT, Guidance, Model, NameList, SamplerName, Steps
+from vcjax.cli.options import (
+    LIST_HINT,
+    Guidance,
+    GuidanceEvery,
+    Interval,
+    Model,
+    NameList,
+    Rescale,
+    ReuseEvery,
+    SamplerName,
+    Steps,
+)
 from vcjax.cli.terminal import console
 from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.diffusion.samplers import sampler_named
@@ -24,7 +35,11 @@ def evaluate(
     clips: Annotated[int, typer.Option(min=1, help="Clips per case.")] = 64,
     steps: Steps = None,
     guidance: Guidance = None,
-    sampler: SamplerName = "ddim",
+    sampler: SamplerName = None,
+    guidance_interval: Interval = None,
+    guidance_rescale: Rescale = 0.0,
+    guidance_every: GuidanceEvery = 1,
+    reuse_every: ReuseEvery = 1,
     groups: Annotated[
         NameList,
         typer.Option(
@@ -63,9 +78,11 @@ def evaluate(
         raise BadInput("--features and --split need --data")
     if data is not None and groups is not None:
         raise BadInput("--groups are cases of the sprite world: give them or --data, not both")
-    sampler_named(sampler)  # raises where there is none
     split = split or "validation"
     composer = vcjax.load(model)
+    sampler = sampler or composer.defaults.sampler
+    sampler_named(sampler)  # raises where there is none
+    settings = options.guidance_settings(guidance_interval, guidance_rescale, guidance_every, reuse_every)
     protocol = EvalProtocol(
         model=fingerprint(model),
         clips=clips,
@@ -74,6 +91,7 @@ def evaluate(
         data=SPRITES if data is None else f"{data.resolve().name}:{split}:{checksum(data)}",
         dtype=np.dtype(composer.networks.unet.dtype).name,
         sampler=sampler,
+        settings=settings,
     )
     part, examples = _shard(shard), min(examples, clips)
     if data is None:

@@ -12,7 +12,19 @@ import typer
 
 import vcjax
 from vcjax.cli import options
-from vcjax.cli.options import LIST_HINT, Frames, Model, NameList, SamplerName, Size, Steps
+from vcjax.cli.options import (
+    LIST_HINT,
+    Frames,
+    GuidanceEvery,
+    Interval,
+    Model,
+    NameList,
+    Rescale,
+    ReuseEvery,
+    SamplerName,
+    Size,
+    Steps,
+)
 from vcjax.cli.terminal import console
 from vcjax.diffusion.timesteps import SPACINGS
 from vcjax.errors import BadInput
@@ -63,7 +75,7 @@ SpacingName = Annotated[
     str | None,
     typer.Option(
         help=f"Spacing of timesteps: {', '.join(SPACINGS)}.",
-        show_default="of ddim the released model's, of dpmpp_2m logsnr",
+        show_default="the sampler's",
     ),
 ]
 Devices = Annotated[
@@ -96,10 +108,14 @@ Batch = Annotated[
 def generate(
     out: Out = None,
     model: Model = "tiny",
-    sampler: SamplerName = "ddim",
+    sampler: SamplerName = None,
     spacing: SpacingName = None,
     steps: Steps = None,
     guidance: Weights = None,
+    guidance_interval: Interval = None,
+    guidance_rescale: Rescale = 0.0,
+    guidance_every: GuidanceEvery = 1,
+    reuse_every: ReuseEvery = 1,
     positive: Positive = None,
     negative: Negative = None,
     branch: Branch = None,
@@ -129,6 +145,7 @@ def generate(
         branches=None if branch is None else [options.names([names]) or [] for names in branch],
         negative_text=negative_text,
         guidance=options.number_list("--guidance", guidance, float),
+        **options.guidance_settings(guidance_interval, guidance_rescale, guidance_every, reuse_every),
         strength=options.strengths(strength),
         sampler=sampler,
         spacing=spacing,

@@ -43,8 +43,34 @@ Steps = Annotated[
 Guidance = Annotated[
     float | None, typer.Option(help="Guidance weight.", show_default=model_default("defaults.guidance"))
 ]
-SamplerName = Annotated[str, typer.Option(help=f"Sampler: {' or '.join(SAMPLERS)}.")]
+SamplerName = Annotated[
+    str | None,
+    typer.Option(help=f"Sampler: {', '.join(SAMPLERS)}.", show_default=model_default("defaults.sampler")),
+]
 NameList = list[str] | None  # of an option that takes names by comma, repeated, or both
+Interval = Annotated[
+    NameList,
+    typer.Option(
+        help="Noise levels sigma/alpha with guidance, as LOW,HIGH; at others the last branch alone is evaluated.",
+        show_default="all",
+    ),
+]
+Rescale = Annotated[
+    float,
+    typer.Option(help="Share, 0 to 1, of the prediction without the contrast that guidance adds."),
+]
+GuidanceEvery = Annotated[
+    int,
+    typer.Option(
+        help="Steps of which one evaluates all branches of guidance, and the others the last alone."
+    ),
+]
+ReuseEvery = Annotated[
+    int,
+    typer.Option(
+        help="Steps of which one evaluates the whole UNet, and the others its outermost blocks alone."
+    ),
+]
 
 LIST_HINT = "by comma or repeated"
 CONDITION, CONDITION_FROM, EXTRACT_OPTION = "--condition", "--condition-from", "--extract-option"
@@ -229,6 +255,17 @@ def number_list(flag: str, values: NameList, kind: type) -> list[Any] | None:
     except ValueError as error:
         what = "integers" if kind is int else "numbers"
         raise BadInput(f"{flag} must be {what}, {LIST_HINT}, not {','.join(words)!r}") from error
+
+
+def guidance_settings(interval: NameList, rescale: float, every: int, reuse_every: int) -> dict[str, Any]:
+    """Return the settings of a request that differ from their defaults."""
+    settings = {
+        "guidance_interval": number_list("--guidance-interval", interval, float),
+        "guidance_rescale": rescale or None,
+        "guidance_every": every if every != 1 else None,
+        "reuse_every": reuse_every if reuse_every != 1 else None,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def strengths(values: NameList) -> dict[str, float]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, UInt8
 
-from vcjax.diffusion.guidance import guided
+from vcjax.composer.denoising import FRESH_BLOCKS, Passes, denoiser
 from vcjax.diffusion.sampler import Sampler, Steps, sample
 from vcjax.models.autoencoder import Autoencoder, Posterior
 from vcjax.models.layout import SINGLE_DEVICE, Layout
@@ -47,10 +47,11 @@ def add_map(total: Array, encoded: Array, weights: Array) -> Array:
     return total + weights[:, None, None, None, None] * encoded
 
 
-@partial(compilation.jit, static_argnums=(0, 1))
+@partial(compilation.jit, static_argnums=(0, 1, 2))
 def sample_chunk(
     sampler: Sampler,
     unet: UNet,
+    passes: Passes,
     parameters: Tree,
     state: Any,
     rows: Steps,
@@ -59,12 +60,14 @@ def sample_chunk(
     tokens: Array,
     mask: Array,
     weights: Array | Any,
-) -> Any:
+    rescale: Array | Any = None,
+) -> tuple[Any, Array]:
     """Take a chunk of the sampling steps.
 
     Args:
         sampler: sampling method.
         unet: denoising network.
+        passes: which evaluations of the network the steps take.
         parameters: its parameters.
         state: state of the sampler, with latents `[B, F, h, w, c]`.
         rows: sampling steps.
@@ -74,17 +77,24 @@ def sample_chunk(
         tokens: tokens, `[G B, L, D]`.
         mask: key mask of the tokens, `[G B, L]`.
         weights: guidance weights, `[G - 1]`.
+        rescale: see `vcjax.diffusion.guidance.combine`.
 
     Returns:
-        State after the last step.
+        State after the last step, and the estimate of x0 there, `[B, F, h, w, c]`.
     """
 
-    def denoise(z: Array, t: Array) -> Array:
-        return apply(unet, parameters, z, t, maps, tokens, mask)
+    def network(z: Array, t: Array, *, last: bool = False, deep: Any = None, keep: bool = False) -> Any:
+        count = 1 if last else weights.shape[0] + 1
+        rows = slice(-z.shape[0], None) if last else slice(None)
+        z, t = (jnp.concatenate([x] * count) for x in (z, t))
+        fresh = FRESH_BLOCKS if keep or deep is not None else None
+        inputs = (z, t, maps[rows], tokens[rows], mask[rows])
+        out = apply(unet, parameters, *inputs, fresh_blocks=fresh, deep=deep)
+        return out if keep else (out, None)
 
-    predict = guided(denoise, weights) if weights.shape[0] else denoise
-    state = sample(sampler, predict, state, rows, keys)
-    return jax.tree.map(unet.layout.replicated, state)  # sharded as the input, for the next call
+    state, x0 = sample(sampler, denoiser(network, weights, rescale, passes), state, rows, keys)
+    # Sharded as the input, for the next call.
+    return jax.tree.map(unet.layout.replicated, state), unet.layout.replicated(x0)
 
 
 @partial(compilation.jit, static_argnums=0)

@@ -4,7 +4,8 @@ A request is completed, its conditions are read and encoded, latents are sampled
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,32 @@ from jaxtyping import UInt8
 from vcjax.composer.encoding import encode_conditions
 from vcjax.composer.model import LoadedModel
 from vcjax.composer.request import Request, complete_request, request_from_arguments, request_shape
-from vcjax.composer.sampling import decode_latents, sample_latents
+from vcjax.composer.sampling import Estimate, decode_latents, sample_latents
 from vcjax.conditions.base import ClipShape, SourceVideo
 from vcjax.conditions.media import sample_source
 from vcjax.conditions.preview import NO_TEXTS, previews
+from vcjax.errors import BadInput
 from vcjax.progress import ProgressCallback, no_progress
 from vcjax.settings import check_seed
 from vcjax.video.clip import Clip
+
+
+@dataclasses.dataclass(frozen=True)
+class StepPreview:
+    """Videos as estimated in the middle of sampling, in small.
+
+    Attributes:
+        completed: steps that are done.
+        total: steps in all.
+        frames: frames of each video, one pixel for each latent.
+    """
+
+    completed: int
+    total: int
+    frames: UInt8[np.ndarray, "B F h w 3"]
+
+
+StepCallback = Callable[[StepPreview], Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,12 +54,19 @@ class Composer(LoadedModel):
     ```
     """
 
-    def __call__(self, *, progress: ProgressCallback = no_progress, **arguments: Any) -> Clip:
+    def __call__(
+        self,
+        *,
+        progress: ProgressCallback = no_progress,
+        on_step: StepCallback | None = None,
+        **arguments: Any,
+    ) -> Clip:
         """Sample a video.
 
         Args:
             progress: called with a phase, such as "loading weights" or "sampling", and its completed and
                 total steps.
+            on_step: see `generate`.
             **arguments: conditions and settings, see `vcjax.composer.request.request_from_arguments`.
 
         Returns:
@@ -49,20 +76,41 @@ class Composer(LoadedModel):
             BadInput: a condition is unknown or cannot be read, a number is out of range, or the mesh does not
                 divide the batch, the frames or the pixels.
         """
-        return self.generate(self.request(**arguments), progress)[0]
+        return self.generate(self.request(**arguments), progress, on_step)[0]
 
     def request(self, **arguments: Any) -> Request:
         """Return a request of this model; see `vcjax.composer.request.request_from_arguments`."""
         return request_from_arguments(self.name, **arguments)
 
-    def generate(self, request: Request, progress: ProgressCallback = no_progress) -> list[Clip]:
+    def generate(
+        self, request: Request, progress: ProgressCallback = no_progress, on_step: StepCallback | None = None
+    ) -> list[Clip]:
         """Sample the videos of a request, one per seed, in one batch.
 
         Conditions that are drawn at random, such as masks, depend on the first seed.
 
+        ```python
+        def on_step(preview):
+            show(preview.frames[0])                 # [F, h, w, 3], one pixel for each latent
+            return preview.completed >= 10          # enough: the clip is decoded from the estimate at hand
+
+        clip = composer(text="a red circle moving left", on_step=on_step)
+        ```
+
+        Args:
+            request: what to sample.
+            progress: see `__call__`.
+            on_step: called every few steps with a `StepPreview` of the videos as estimated so far; if it returns True, sampling
+                stops and the estimate is decoded.
+
         Raises:
-            BadInput: see `__call__`.
+            BadInput: see `__call__`, or `on_step` is given and the model has no map from latents to colours.
         """
+        if on_step is not None and self.latent_colours is None:
+            raise BadInput(
+                f"on_step needs latent_colours in the config.json of model {self.name}, which "
+                "vcjax.composer.latent_colours.fit_latent_colours computes"
+            )
         request = complete_request(request, self)
         shape = request_shape(request, self)
         progress("reading conditions", 0, 0)
@@ -70,9 +118,14 @@ class Composer(LoadedModel):
         arrays = self.read(inputs, shape, request.seeds[0])
         progress("encoding conditions", 0, 0)
         encoded = encode_conditions(self, request, arrays, shape)
-        z = sample_latents(self, request, encoded, progress)
+        z = sample_latents(self, request, encoded, progress, on_step and partial(self._step_preview, on_step))
         progress("decoding", 0, 0)
         return [Clip(np.asarray(frames), shape.fps) for frames in decode_latents(self, z)]
+
+    def _step_preview(self, on_step: StepCallback, estimate: Estimate) -> bool:
+        assert self.latent_colours is not None
+        frames = self.latent_colours.frames(np.asarray(estimate.latents))
+        return bool(on_step(StepPreview(estimate.completed, estimate.total, frames)))
 
     def read(self, conditions: Mapping[str, Any], shape: ClipShape, seed: int = 0) -> dict[str, np.ndarray]:
         """Return the arrays of conditions: finished ones are read, others extracted from their source video.

@@ -74,6 +74,7 @@ def load(
         prediction=spec.prediction,
         shape=spec.clip,
         defaults=spec.defaults,
+        latent_colours=spec.latent_colours,
         parameters=_parameters(folder, table, networks, spec.conditions, verify, place),
         tokenize=Tokenizer(folder / TOKENIZER, networks.text.context_length, networks.text.vocab_size),
     )

@@ -14,6 +14,7 @@ from jax.tree_util import keystr
 from jaxtyping import Array
 
 from vcjax.composer.compiled import encode_text
+from vcjax.composer.latent_colours import LatentColours
 from vcjax.composer.model_config import Defaults, ModelSpec
 from vcjax.conditions.base import ClipShape, Condition
 from vcjax.diffusion.objective import Prediction
@@ -46,6 +47,7 @@ class LoadedModel:
         parameters: function that returns the parameters of a component, or of one of its encoders; they are
             loaded at the first call.
         tokenize: function from text to token ids.
+        latent_colours: map from latents to colours, for pictures while sampling; None if the model has none.
         mesh: device mesh, see `with_mesh`; a single device if None.
     """
 
@@ -58,6 +60,7 @@ class LoadedModel:
     defaults: Defaults
     parameters: Callable[..., Tree]
     tokenize: Callable[[str], np.ndarray]
+    latent_colours: LatentColours | None = None
     mesh: Mesh | None = None
 
     def with_mesh(self: Loaded, mesh: Mesh, parameters: Callable[..., Tree] | None = None) -> Loaded:
@@ -99,6 +102,7 @@ class LoadedModel:
             prediction=spec.prediction,
             shape=spec.clip,
             defaults=spec.defaults,
+            latent_colours=spec.latent_colours,
         )
 
     def with_parameters(self: Loaded, parameters: Tree) -> Loaded:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vcjax.composer.latent_colours import LatentColours
 from vcjax.conditions.base import ClipShape, Condition, VectorCondition
 from vcjax.conditions.catalogue import conditions_from_config, conditions_to_config
 from vcjax.diffusion.objective import Prediction, check_prediction
@@ -21,11 +22,13 @@ class Defaults:
 
     Attributes:
         steps: number of sampling steps.
-        guidance: guidance weight.
+        guidance: guidance weight; 1 is none, and takes one branch.
+        sampler: a key of `vcjax.diffusion.samplers.SAMPLERS`.
     """
 
     steps: int = 50
     guidance: float = 9.0
+    sampler: str = "ddim"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,7 @@ class ModelConfig:
         prediction: prediction type of the UNet.
         clip: shape of the training clips.
         defaults: sampling defaults.
+        latent_colours: map from latents to colours, for pictures while sampling; None if it has none.
         files: weight file of each component.
         untrained: seed of random weights for components without a file; None if such components are absent.
     """
@@ -53,6 +57,7 @@ class ModelConfig:
     prediction: Prediction
     clip: ClipShape
     defaults: Defaults
+    latent_colours: LatentColours | None = None
     files: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     untrained: int | None = None
 
@@ -69,6 +74,7 @@ class ModelSpec:
         prediction: prediction type of the UNet.
         clip: shape of the training clips.
         defaults: sampling defaults.
+        latent_colours: map from latents to colours; None if it has none.
     """
 
     name: str
@@ -78,6 +84,7 @@ class ModelSpec:
     prediction: Prediction
     clip: ClipShape
     defaults: Defaults
+    latent_colours: LatentColours | None = None
 
 
 def model_from_config(table: Any, where: str) -> ModelSpec:
@@ -100,6 +107,7 @@ def model_from_config(table: Any, where: str) -> ModelSpec:
         prediction=config.prediction,
         clip=config.clip,
         defaults=config.defaults,
+        latent_colours=config.latent_colours,
     )
     if not any(c.kind == "tokens" and c.absent_is_null for c in spec.conditions.values()):
         raise BadInput(f"{where}: conditions must hold text, whose empty string is the null condition")
@@ -119,6 +127,8 @@ def model_to_config(spec: ModelSpec) -> dict[str, Any]:
         "clip": dataclasses.asdict(spec.clip),
         "defaults": dataclasses.asdict(spec.defaults),
     }
+    if spec.latent_colours is not None:
+        table["latent_colours"] = dataclasses.asdict(spec.latent_colours)
     return json.loads(json.dumps(table))
 
 

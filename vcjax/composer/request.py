@@ -62,6 +62,13 @@ class Request:
             negative (c_0) and positive (c_1).
         negative_text: text of the first branch, instead of the empty string.
         guidance: weights w_i of out(c_0) + sum_i w_i (out(c_i) - out(c_(i-1))), one fewer than branches.
+        guidance_interval: least and largest noise level, sigma / alpha, with guidance; the last branch alone is evaluated at
+            other levels (arXiv 2404.07724). Default: all levels.
+        guidance_rescale: share, from 0 to 1, of the prediction with the std of the last branch (arXiv 2305.08891, section
+            3.4).
+        guidance_every: in one of so many steps all branches are evaluated; between them what guidance added is reused.
+        reuse_every: in one of so many steps the whole UNet is evaluated; between them its deep features are reused
+            (DeepCache, arXiv 2312.00858).
         sampler: a key of `vcjax.diffusion.samplers.SAMPLERS`.
         spacing: spacing of the timesteps, see `vcjax.diffusion.timesteps`.
         steps: number of sampling steps.
@@ -78,7 +85,11 @@ class Request:
     branches: tuple[Names, ...] | None = None
     negative_text: str = ""
     guidance: tuple[float, ...] | None = None
-    sampler: str = "ddim"
+    guidance_interval: tuple[float, ...] | None = None
+    guidance_rescale: float = 0.0
+    guidance_every: int = 1
+    reuse_every: int = 1
+    sampler: str | None = None
     spacing: str | None = None
     steps: int | None = None
     eta: float = 0.0
@@ -121,8 +132,12 @@ def request_from_arguments(
     branches: Sequence[Collection[str]] | None = None,
     negative_text: str = "",
     guidance: float | int | Sequence[float | int] | None = None,
+    guidance_interval: Sequence[float | int] | None = None,
+    guidance_rescale: float | int = 0.0,
+    guidance_every: int = 1,
+    reuse_every: int = 1,
     strength: Mapping[str, float | int] | None = None,
-    sampler: str = "ddim",
+    sampler: str | None = None,
     spacing: str | None = None,
     steps: int | None = None,
     eta: float | int = 0.0,
@@ -164,6 +179,12 @@ def request_from_arguments(
         branches=None if branches is None else tuple(_names("branches", names) or () for names in branches),
         negative_text=negative_text,
         guidance=None if weights is None else tuple(finite("guidance", weight) for weight in weights),
+        guidance_interval=None
+        if guidance_interval is None
+        else tuple(finite("guidance_interval", level) for level in guidance_interval),
+        guidance_rescale=finite("guidance_rescale", guidance_rescale),
+        guidance_every=integer("guidance_every", guidance_every),
+        reuse_every=integer("reuse_every", reuse_every),
         sampler=sampler,
         spacing=spacing,
         steps=None if steps is None else integer("steps", steps),
@@ -177,7 +198,8 @@ def request_from_arguments(
 def complete_request(request: Request, model: LoadedModel) -> Request:
     """Validate a request and complete it with a model's defaults.
 
-    Branches that are equal are merged, since their difference is 0.
+    Branches that are equal are merged, since their difference is 0; the first is left out where the second has weight 1,
+    which cancels it.
 
     Raises:
         BadInput: an unknown condition or name, or a number out of range.
@@ -190,8 +212,13 @@ def complete_request(request: Request, model: LoadedModel) -> Request:
     for name, given in request.conditions.items():
         finite(f"strength of {name}", given.strength)
     branches, guidance = _completed_branches(request, conditions, model.defaults.guidance)
+    first_text = request.negative_text
+    if guidance and guidance[0] == 1.0:  # out(c_0) + 1 (out(c_1) - out(c_0)) + ... is without c_0
+        branches, guidance, first_text = branches[1:], guidance[1:], ""
+    _check_passes(request)
     shape = request_shape(request, model)
-    sampler = sampler_named(request.sampler)
+    name = request.sampler or model.defaults.sampler
+    sampler = sampler_named(name)
     spacing = request.spacing or sampler.spacing(model.schedule)
     steps = integer("steps", model.defaults.steps if request.steps is None else request.steps)
     sampling_steps(  # raises where steps, eta or spacing are out of range
@@ -202,7 +229,9 @@ def complete_request(request: Request, model: LoadedModel) -> Request:
         positive=None,
         negative=None,
         branches=branches,
+        negative_text=first_text,
         guidance=guidance,
+        sampler=name,
         spacing=spacing,
         steps=steps,
         frames=shape.frames,
@@ -257,6 +286,26 @@ def _completed_branches(
             merged.append(names)
             merged_weights.append(weight)
     return tuple(merged), tuple(merged_weights)
+
+
+def _check_passes(request: Request) -> None:
+    """Raise BadInput for settings of guidance and reuse that are out of range."""
+    interval = request.guidance_interval
+    if interval is not None and not (len(interval) == 2 and 0 <= interval[0] < interval[1]):
+        raise BadInput(
+            "guidance_interval must be two noise levels sigma / alpha, the lower first, such as (0.3, 5), "
+            f"not {', '.join(f'{level:g}' for level in interval)}"
+        )
+    if not 0 <= request.guidance_rescale <= 1:
+        raise BadInput(f"guidance_rescale must be from 0 to 1, not {request.guidance_rescale:g}")
+    for name in ("guidance_every", "reuse_every"):
+        if getattr(request, name) < 1:
+            raise BadInput(f"{name} must be at least 1, not {getattr(request, name)}")
+    if 1 < request.guidance_every != request.reuse_every > 1:
+        raise BadInput(
+            f"guidance_every and reuse_every must be equal where both are above 1, not {request.guidance_every} and "
+            f"{request.reuse_every}"
+        )
 
 
 def _names(key: str, names: Collection[str] | None) -> Names | None:

@@ -24,6 +24,7 @@ class DDIM:
     """DDIM; `eta` 0 is deterministic, 1 has the noise of DDPM (equation 16). Its state is the latent."""
 
     stochastic = True
+    takes_eta = True
 
     def spacing(self, schedule: Schedule) -> Spacing:
         """Return the spacing of the released sampler, or `trailing` with zero terminal SNR."""

@@ -1,49 +1,36 @@
-"""DPM-Solver++(2M) sampler (arXiv 2211.01095, algorithm 2): a second-order multistep method, deterministic.
+"""DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2): a second-order multistep method.
 
 With lambda = log(alpha / sigma), h_i = lambda_i - lambda_(i-1) and r_i = h_(i-1) / h_i, the step to timestep i is
 
     D_i = (1 + 1 / (2 r_i)) x0_(i-1) - 1 / (2 r_i) x0_(i-2)
     z_i = sigma_i / sigma_(i-1) z_(i-1) - alpha_i (exp(-h_i) - 1) D_i,
 
-where x0_i is the network's estimate at z_i. The first step has D = x0.
+where x0_i is the network's estimate at z_i. The first step has D = x0. The stochastic version (SDE-DPM-Solver++(2M) there)
+is, with D as above,
+
+    z_i = sigma_i / sigma_(i-1) exp(-h_i) z_(i-1) + alpha_i (1 - exp(-2 h_i)) D_i + sigma_i sqrt(1 - exp(-2 h_i)) noise.
 """
 
 import dataclasses
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Int
 
+from vcjax.diffusion.multistep import Multistep, log_snr_steps
 from vcjax.diffusion.objective import Prediction
-from vcjax.diffusion.sampler import Row, x0_and_epsilon
 from vcjax.diffusion.schedule import Schedule
-from vcjax.diffusion.timesteps import Spacing
-
-
-@struct.dataclass
-class MultistepState:
-    """State of a two-step method.
-
-    Attributes:
-        z: latents, `[B, ...]`.
-        x0: estimate of x0 in the step before, `[B, ...]`.
-    """
-
-    z: Any
-    x0: Any
 
 
 @dataclasses.dataclass(frozen=True)
-class DPMSolver2M:
-    """DPM-Solver++(2M). With zero terminal SNR the first two steps are of first order, since lambda begins at -infinity."""
+class DPMSolver2M(Multistep):
+    """DPM-Solver++(2M), deterministic or stochastic.
 
-    stochastic = False
+    With zero terminal SNR the first two steps are of first order, since lambda begins at -infinity.
+    """
 
-    def spacing(self, schedule: Schedule) -> Spacing:
-        """Return `logsnr`: steps that are even in lambda, which the method extrapolates in."""
-        return "logsnr"
+    stochastic: bool = False
+    memory = 1
+    corrects = False
 
     def coefficients(
         self,
@@ -53,34 +40,13 @@ class DPMSolver2M:
         prediction: Prediction,
         eta: float,
     ) -> dict[str, np.ndarray]:
-        """Return the factors of z, x0 and the previous x0, and of (z, out) in x0; see `vcjax.diffusion.sampler.Sampler`."""
-        alpha_t, sigma_t = np.sqrt(schedule.alpha_bar[t]), np.sqrt(1 - schedule.alpha_bar[t])
-        alpha_s, sigma_s = np.sqrt(schedule.alpha_bar[s]), np.sqrt(1 - schedule.alpha_bar[s])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            h = np.log(alpha_s / sigma_s) - np.log(alpha_t / sigma_t)
+        """Return the factors of a step; see `vcjax.diffusion.sampler.Sampler`."""
+        alpha_s, sigma_s, sigma_t, h = log_snr_steps(schedule, t, s)
+        with np.errstate(invalid="ignore"):
             extrapolation = np.append(0.0, h[1:] / h[:-1] / 2)  # 1 / (2 r_i); 0 after an infinite h
-        x0_factor = alpha_s * (1 - alpha_t * sigma_s / (sigma_t * alpha_s))
-        (x0_z, x0_out), _ = x0_and_epsilon(prediction, schedule.alpha_bar[t])
-        return {
-            "z": sigma_s / sigma_t,
-            "x0": x0_factor * (1 + extrapolation),
-            "previous_x0": -x0_factor * extrapolation,
-            "x0_z": x0_z,
-            "x0_out": x0_out,
-        }
-
-    def init(self, z: Float[Array, "B ..."]) -> MultistepState:
-        """Return the state of the first step, which does not use the previous x0."""
-        return MultistepState(z=z, x0=jnp.zeros_like(z))
-
-    def step(
-        self, state: MultistepState, row: Row, out: Float[Array, "B ..."], noise: None
-    ) -> MultistepState:
-        """Return z_i and the x0 that it was computed from."""
-        x0 = row["x0_z"] * state.z + row["x0_out"] * out
-        z = row["z"] * state.z + row["x0"] * x0 + row["previous_x0"] * state.x0
-        return MultistepState(z=z, x0=x0)
-
-    def latents(self, state: MultistepState) -> Float[Array, "B ..."]:
-        """Return the latents."""
-        return state.z
+        z, x0 = sigma_s / sigma_t, -alpha_s * np.expm1(-h)
+        noise = {}
+        if self.stochastic:
+            z, x0 = z * np.exp(-h), -alpha_s * np.expm1(-2 * h)
+            noise = {"noise": sigma_s * np.sqrt(-np.expm1(-2 * h))}
+        return {"p_z": z, "p_0": x0 * (1 + extrapolation), "p_1": -x0 * extrapolation, **noise}

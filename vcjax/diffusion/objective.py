@@ -49,6 +49,23 @@ def prediction_target(
     return alpha * noise - sigma * x0
 
 
+def to_x0_and_epsilon(
+    prediction: Prediction,
+    z: Float[Array, "B ..."],
+    out: Float[Array, "B ..."],
+    t: Int[Array, "B"],
+    schedule: Schedule,
+) -> tuple[Float[Array, "B ..."], Float[Array, "B ..."]]:
+    """Return the estimates of x0 and of the noise from a prediction at (z_t, t): the inverse of `prediction_target`."""
+    check_prediction(prediction, schedule)
+    alpha, sigma = (_broadcast(x, z) for x in alpha_sigma(schedule, t))
+    if prediction == "epsilon":
+        return (z - sigma * out) / alpha, out
+    if prediction == "x0":
+        return out, (z - alpha * out) / sigma
+    return alpha * z - sigma * out, sigma * z + alpha * out
+
+
 def check_prediction(prediction: str, schedule: Schedule) -> None:
     """Raise BadInput for an unknown prediction type, or for epsilon with zero terminal SNR."""
     if prediction not in ("epsilon", "v", "x0"):

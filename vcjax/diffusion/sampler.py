@@ -5,7 +5,7 @@ any number of steps.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -26,13 +26,17 @@ Row = Mapping[str, Array]
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A sampling method: hashable, without arrays, so that it can be a static argument.
+    """A sampling method: hashable, without arrays, so that it can be a static argument."""
 
-    Attributes:
-        stochastic: whether steps take noise, whose amount is `eta`.
-    """
+    @property
+    def stochastic(self) -> bool:
+        """Whether steps take noise."""
+        ...
 
-    stochastic: bool
+    @property
+    def takes_eta(self) -> bool:
+        """Whether `eta` sets the amount of the noise; of other samplers it must be 0."""
+        ...
 
     def spacing(self, schedule: Schedule) -> Spacing:
         """Return the default spacing of timesteps."""
@@ -46,7 +50,11 @@ class Sampler(Protocol):
         prediction: Prediction,
         eta: float,
     ) -> dict[str, np.ndarray]:
-        """Return the coefficients of the steps from t to s by name, each of shape `[K]` in float64."""
+        """Return the coefficients of the steps from t to s by name, each of shape `[N]` in float64.
+
+        A row is an evaluation of the network. A method with others than one at each t, N = K, gives their timesteps as
+        `t`, int32 `[N]`, too.
+        """
         ...
 
     def init(self, z: Float[Array, "B ..."]) -> Any:
@@ -71,11 +79,11 @@ class Sampler(Protocol):
 
 @struct.dataclass
 class Steps:
-    """Rows of the coefficient table, in sampling order.
+    """Rows of the coefficient table, in sampling order: one for each evaluation of the network.
 
     Attributes:
         t: timestep of each row, int32 `[K]`.
-        coefficients: coefficients of the sampler by name, each `[K]`.
+        coefficients: coefficients of the sampler by name, each `[K]`, and of (latent, prediction) in x0: `x0_z`, `x0_out`.
         count: number of rows to take, the first ones; the others are padding.
     """
 
@@ -89,6 +97,11 @@ class Steps:
     def none(self) -> "Steps":
         """Return as many rows, none of which is taken."""
         return dataclasses.replace(self, count=np.int32(0))
+
+    def __getitem__(self, rows: slice) -> "Steps":
+        """Return a part of the table."""
+        t, coefficients = self.t[rows], {name: values[rows] for name, values in self.coefficients.items()}
+        return Steps(t=t, coefficients=coefficients, count=np.int32(len(t)))
 
     def chunks(self, size: int) -> list["Steps"]:
         """Split the table into chunks of exactly `size` rows; the last one is padded."""
@@ -123,7 +136,7 @@ def sampling_steps(
         schedule: schedule that the network was trained with.
         count: number of steps.
         prediction: what the network predicts.
-        eta: amount of noise, from 0 to 1; 0 for samplers that are not stochastic.
+        eta: amount of noise, from 0 to 1; 0 for samplers without `takes_eta`.
         spacing: spacing of the timesteps, see `vcjax.diffusion.timesteps.timesteps`; the sampler's default if None.
         dtype: type of the coefficients.
 
@@ -133,11 +146,14 @@ def sampling_steps(
     check_prediction(prediction, schedule)
     if not 0.0 <= eta <= 1.0:
         raise BadInput(f"eta must be from 0 (deterministic) to 1 (DDPM), not {eta}")
-    if eta and not sampler.stochastic:
-        raise BadInput(f"eta must be 0 for this sampler, which takes no noise, not {eta}")
+    if eta and not sampler.takes_eta:
+        raise BadInput(f"eta must be 0 for this sampler, whose noise is fixed, not {eta}")
     t = timesteps(schedule, count, spacing or sampler.spacing(schedule))
     s = np.append(t[1:], np.int32(0))
     coefficients = sampler.coefficients(schedule, t, s, prediction, eta)
+    t = coefficients.pop("t", t)
+    (x0_z, x0_out), _ = x0_and_epsilon(prediction, schedule.alpha_bar[t])
+    coefficients |= {"x0_z": x0_z, "x0_out": x0_out}
     return Steps(
         t=t,
         coefficients={name: values.astype(dtype) for name, values in coefficients.items()},
@@ -158,11 +174,28 @@ def x0_and_epsilon(
     return (zero, one), (1 / sigma, -alpha / sigma)
 
 
-def sample(sampler: Sampler, denoise: Denoise, state: Any, steps: Steps, keys: Key[Array, "B"]) -> Any:
+@dataclasses.dataclass(frozen=True)
+class Reuse:
+    """A denoiser that keeps what is expensive from one of `every` evaluations for the others.
+
+    Attributes:
+        every: the period.
+        fresh: maps latents and timesteps to predictions and what is kept, a tree of arrays.
+        reused: maps latents, timesteps and what was kept to predictions.
+    """
+
+    every: int
+    fresh: Callable[[Array, Array], tuple[Array, Any]]
+    reused: Callable[[Array, Array, Any], Array]
+
+
+def sample(
+    sampler: Sampler, denoise: Denoise | Reuse, state: Any, steps: Steps, keys: Key[Array, "B"]
+) -> tuple[Any, Float[Array, "B ..."]]:
     """Sample along a table of steps, or a chunk of it.
 
     The noise of a step depends on the key and on t alone. A trajectory is therefore the same however it is split into
-    chunks, and whatever other trajectories are in the batch.
+    chunks, and whatever other trajectories are in the batch. With `Reuse` chunks must have a multiple of its period.
 
     Args:
         sampler: sampling method.
@@ -172,22 +205,42 @@ def sample(sampler: Sampler, denoise: Denoise, state: Any, steps: Steps, keys: K
         keys: one key per trajectory, `[B]`.
 
     Returns:
-        State after the last row.
+        State after the last row, and the estimate of x0 there.
     """
+    table, coefficients = jax.tree.map(jnp.asarray, (steps.t, steps.coefficients))
 
-    def step(index: Any, state: Any) -> Any:
-        row, t = {name: values[index] for name, values in coefficients.items()}, table[index]
+    def inputs(index: Any, state: Any) -> tuple[Array, Array]:
         z = sampler.latents(state)
-        out = denoise(z, jnp.full(z.shape[:1], t, jnp.int32))
+        return z, jnp.full(z.shape[:1], table[index], jnp.int32)
+
+    def step(index: Any, state: Any, out: Array) -> tuple[Any, Array]:
+        row, z = {name: values[index] for name, values in coefficients.items()}, sampler.latents(state)
         noise = None
         if sampler.stochastic:
 
             def draw(key: Array) -> Array:
-                return jax.random.normal(jax.random.fold_in(key, t), z.shape[1:], z.dtype)
+                return jax.random.normal(jax.random.fold_in(key, table[index]), z.shape[1:], z.dtype)
 
             noise = jax.vmap(draw)(keys)
-        return sampler.step(state, row, out, noise)
+        return sampler.step(state, row, out, noise), row["x0_z"] * z + row["x0_out"] * out
 
-    table, coefficients = jax.tree.map(jnp.asarray, (steps.t, steps.coefficients))
     # Without a condition around the network: a number that is traced serves chunks of any length.
-    return lax.fori_loop(0, steps.count, step, state)
+    carry = (state, jnp.zeros_like(sampler.latents(state)))
+    if not isinstance(denoise, Reuse):
+        return lax.fori_loop(
+            0, steps.count, lambda i, carry: step(i, carry[0], denoise(*inputs(i, carry[0]))), carry
+        )
+
+    def period(number: Any, carry: Any) -> Any:
+        first = number * denoise.every
+        out, kept = denoise.fresh(*inputs(first, carry[0]))
+
+        def later(i: Any, carry: Any) -> Any:
+            return step(first + i, carry[0], denoise.reused(*inputs(first + i, carry[0]), kept))
+
+        # A plan knows the number of steps, and its compiler then that of each loop.
+        whole = isinstance(steps.count, int) and steps.count % denoise.every == 0
+        length = denoise.every if whole else jnp.minimum(denoise.every, steps.count - first)
+        return lax.fori_loop(1, length, later, step(first, carry[0], out))
+
+    return lax.fori_loop(0, -(-steps.count // denoise.every), period, carry)

@@ -36,6 +36,7 @@ class EvalProtocol:
             description.
         dtype: compute dtype of the model.
         sampler: sampler, a key of `vcjax.diffusion.samplers.SAMPLERS`.
+        settings: further settings of each request, such as guidance_interval and reuse_every.
     """
 
     model: dict[str, Any]
@@ -46,6 +47,7 @@ class EvalProtocol:
     data: str = SPRITES
     dtype: str = "float32"
     sampler: str = "ddim"
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 DEFAULTS = defaults_of(EvalProtocol)  # of keys that a protocol of an earlier version lacks
@@ -109,6 +111,7 @@ class Evaluator(ABC):
         return self.composer.request(
             **self.conditions(case, position),
             **self.guidance(case),
+            **self.protocol.settings,
             sampler=self.protocol.sampler,
             steps=self.protocol.steps,
             seed=int(self.indices[position]),

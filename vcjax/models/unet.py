@@ -75,8 +75,13 @@ class UNet(nn.Module):
         frame_index: Int[Array, "#B F"] | None = None,
         temporal: bool = True,
         deterministic: bool = True,
-    ) -> Float[Array, "B F h w c"]:
+        fresh_blocks: int | None = None,
+        deep: Float[Array, "B F h w d"] | None = None,
+    ) -> Float[Array, "B F h w c"] | tuple[Float[Array, "B F h w c"], Float[Array, "B F h w d"]]:
         """Predict the noise, the velocity or x0, as the network was trained to.
+
+        With `fresh_blocks` the features in front of the last blocks of the up path are returned too. A call at a near
+        timestep that gets them as `deep` computes these blocks and their skips only (DeepCache, arXiv 2312.00858).
 
         Args:
             z: noisy latents z_t.
@@ -89,9 +94,12 @@ class UNet(nn.Module):
             temporal: False skips all temporal layers, for training on single images; frames are then
                 independent.
             deterministic: False enables dropout, which needs an rng named "dropout".
+            fresh_blocks: number of blocks at the end of the up path, from 1 to `num_res_blocks + 1`.
+            deep: features in front of these blocks, from another call.
 
         Returns:
-            Prediction in the shape of `z`, float32 (float64 if that is the compute type).
+            Prediction in the shape of `z`, float32 (float64 if that is the compute type), and, with `fresh_blocks` and
+            without `deep`, the features.
         """
         self._check_size(z.shape)
         layout = self.layout.for_batch(*z.shape[:2])
@@ -105,32 +113,60 @@ class UNet(nn.Module):
         x = conv3x3(self.base_channels, self.dtype, "conv_in")(layout.flatten_frames(x))
         x = layout.unflatten_frames(x, z.shape[0])
         x = temporal_transformer(x, self.num_input_heads, "temporal_in")
-        last = len(self.channel_multipliers) - 1
+        x, features = self._paths(x, layout, residual, transformers, fresh_blocks, deep)
+        out = layout.unflatten_frames(self._head(layout.flatten_frames(x), layout), z.shape[0])
+        return out if fresh_blocks is None or deep is not None else (out, features)
+
+    def _paths(
+        self,
+        x: Float[Array, "B F h w C"],
+        layout: Layout,
+        residual: Callable[..., Array],
+        transformers: Callable[..., Array],
+        fresh_blocks: int | None,
+        deep: Float[Array, "B F h w d"] | None,
+    ) -> tuple[Float[Array, "B F h w C"], Float[Array, "B F h w d"]]:
+        """Return the output of the down path, the middle and the up path, and the features in front of its last blocks."""
+
+        def down(x: Array, level: int, i: int) -> Array:
+            x = residual(
+                x, self.base_channels * self.channel_multipliers[level], f"down_{level}_{i}_residual"
+            )
+            return transformers(x, f"down_{level}_{i}") if level in self.attention_levels else x
+
+        def up(x: Array, level: int, i: int) -> Array:
+            x = jnp.concatenate([x, skips.pop()], -1)
+            x = residual(x, self.base_channels * self.channel_multipliers[level], f"up_{level}_{i}_residual")
+            return transformers(x, f"up_{level}_{i}") if level in self.attention_levels else x
+
+        levels, blocks = range(len(self.channel_multipliers)), self.num_res_blocks + 1
+        first_fresh = blocks - (fresh_blocks or 0)
         skips = [x]
-        for level, multiplier in enumerate(self.channel_multipliers):
-            for i in range(self.num_res_blocks):
-                x = residual(x, self.base_channels * multiplier, f"down_{level}_{i}_residual")
-                if level in self.attention_levels:
-                    x = transformers(x, f"down_{level}_{i}")
+        if deep is not None:
+            for i in range(blocks - first_fresh - 1):
+                x = down(x, 0, i)
                 skips.append(x)
-            if level < last:
-                x = layout.gather_params(Downsample)(self.dtype, layout, name=f"down_{level}_sample")(x)
-                skips.append(x)
-
-        x = residual(x, x.shape[-1], "middle_0_residual")
-        x = transformers(x, "middle")
-        x = residual(x, x.shape[-1], "middle_1_residual")
-
-        for level, multiplier in reversed(list(enumerate(self.channel_multipliers))):
-            for i in range(self.num_res_blocks + 1):
-                x = jnp.concatenate([x, skips.pop()], -1)
-                x = residual(x, self.base_channels * multiplier, f"up_{level}_{i}_residual")
-                if level in self.attention_levels:
-                    x = transformers(x, f"up_{level}_{i}")
-            if level > 0:
-                x = layout.gather_params(Upsample)(self.dtype, layout, name=f"up_{level}_sample")(x)
-
-        return layout.unflatten_frames(self._head(layout.flatten_frames(x), layout), z.shape[0])
+            x = deep
+        else:
+            for level in levels:
+                for i in range(self.num_res_blocks):
+                    x = down(x, level, i)
+                    skips.append(x)
+                if level < levels[-1]:
+                    x = layout.gather_params(Downsample)(self.dtype, layout, name=f"down_{level}_sample")(x)
+                    skips.append(x)
+            x = residual(x, x.shape[-1], "middle_0_residual")
+            x = transformers(x, "middle")
+            x = residual(x, x.shape[-1], "middle_1_residual")
+            for level in reversed(levels):
+                for i in range(blocks if level > 0 else first_fresh):
+                    x = up(x, level, i)
+                if level > 0:
+                    x = layout.gather_params(Upsample)(self.dtype, layout, name=f"up_{level}_sample")(x)
+        features = x
+        for i in range(first_fresh, blocks):
+            x = up(x, 0, i)
+        return x, features
 
     def _head(self, x: Float[Array, "N h w C"], layout: Layout) -> Float[Array, "N h w c"]:
         """Return the prediction, in float32: guidance multiplies the rounding of what it subtracts."""

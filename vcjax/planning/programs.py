@@ -20,6 +20,7 @@ from vcjax.composer.compiled import (
     sample_chunk,
 )
 from vcjax.composer.composer import Composer
+from vcjax.composer.denoising import Passes
 from vcjax.conditions.base import MapCondition
 from vcjax.conditions.catalogue import map_channels, vector_dims
 from vcjax.data.sprites.selection import SpriteSelection
@@ -41,6 +42,11 @@ from vcjax.weights.trees import Tree
 
 TRAINING, SAMPLER, ENCODER = "training", "sampler", "encoder"
 STC = "stc/"  # before the name of a condition
+ALL_PASSES = Passes()
+CHEAPER = {  # ways to cheaper guided steps, after `sampler/`
+    "reuse_every-3": Passes(3, deep=True),
+    "guidance_every-3": Passes(3, difference=True),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +76,8 @@ def programs(run: Run) -> dict[str, Callable[[Run, Any, int], Program]]:
     return {
         TRAINING: training_program,
         SAMPLER: sampler_program,
+        **{f"{SAMPLER}/{name}": partial(sampler_program, passes=passes) for name, passes in CHEAPER.items()},
+        f"{SAMPLER}/unguided": partial(sampler_program, branches=1),
         "text": _text_program,
         **{name: partial(_extractor_program, name) for name in networks},
         **{f"{STC}{name}": partial(_stc_program, name) for name in maps},
@@ -80,7 +88,11 @@ def programs(run: Run) -> dict[str, Callable[[Run, Any, int], Program]]:
 
 def programs_of_generate(run: Run) -> list[str]:
     """Return the names of the programs that make a video: all but the training step and the encoder of frames."""
-    return [name for name in programs(run) if name not in (TRAINING, ENCODER)]
+    return [
+        name
+        for name in programs(run)
+        if name not in (TRAINING, ENCODER) and not name.startswith(f"{SAMPLER}/")
+    ]
 
 
 def training_program(run: Run, mesh: Any, index: int) -> Program:
@@ -107,8 +119,10 @@ def training_program(run: Run, mesh: Any, index: int) -> Program:
     return Program(make_step(task, setup, index), (state, frozen, batch), kinds)
 
 
-def sampler_program(run: Run, mesh: Any, index: int) -> Program:
-    """Return a call of the sampler, which takes `STEPS_PER_CALL` guided steps."""
+def sampler_program(
+    run: Run, mesh: Any, index: int, *, branches: int = 2, passes: Passes = ALL_PASSES
+) -> Program:
+    """Return a call of the sampler, which takes at least `STEPS_PER_CALL` steps."""
     composer = without_weights(run).with_mesh(mesh)
     networks, shape, clips = composer.networks, composer.shape, run.stages[index].batch_size
     unet, sides = networks.unet, composer.latent_shape()[:2]
@@ -118,29 +132,30 @@ def sampler_program(run: Run, mesh: Any, index: int) -> Program:
     table = sampling_steps(
         sampler, composer.schedule, composer.defaults.steps, prediction=composer.prediction
     )
-    rows, *_ = table.chunks(STEPS_PER_CALL)
+    steps = -(-STEPS_PER_CALL // passes.every) * passes.every
+    rows, *_ = table.chunks(steps)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), clips))
     z = array(clips, shape.frames, *sides, unet.latent_channels)
     tokens = networks.text.context_length + len(vector_dims(composer.conditions))
     given = (
-        array(2 * clips, shape.frames, *sides, networks.stc.out_channels),
-        array(2 * clips, tokens, networks.tokens.token_dim),
-        array(2 * clips, tokens, dtype=bool),
+        array(branches * clips, shape.frames, *sides, networks.stc.out_channels),
+        array(branches * clips, tokens, networks.tokens.token_dim),
+        array(branches * clips, tokens, dtype=bool),
     )
     keys = array(*keys.shape, dtype=keys.dtype)
-    inputs = (sampler, unet, parameters, z, rows, keys, *given, np.ones(1, np.float32))
-    program = compilation.jit(_known_number_of_steps, static_argnums=(0, 1))
+    inputs = (sampler, unet, passes, parameters, z, rows, keys, *given, np.ones(branches - 1, np.float32))
+    program = compilation.jit(_known_number_of_steps, static_argnums=(0, 1, 2))
     kinds = {"parameters": parameters, "latents": z, "maps and tokens": given}
-    calls = -(-composer.defaults.steps // STEPS_PER_CALL)
-    return Program(program, inputs, kinds, steps=STEPS_PER_CALL, calls=calls)
+    calls = -(-composer.defaults.steps // steps)
+    return Program(program, inputs, kinds, steps=steps, calls=calls)
 
 
 def _known_number_of_steps(
-    sampler: Any, unet: Any, parameters: Tree, state: Any, rows: Any, *arrays: Any
+    sampler: Any, unet: Any, passes: Passes, parameters: Tree, state: Any, rows: Any, *arrays: Any
 ) -> Any:
     """Take all steps of a chunk, so that the compiler knows how often its loop runs."""
     rows = dataclasses.replace(rows, count=len(rows))
-    return sample_chunk.__wrapped__(sampler, unet, parameters, state, rows, *arrays)  # type: ignore[attr-defined]
+    return sample_chunk.__wrapped__(sampler, unet, passes, parameters, state, rows, *arrays)  # type: ignore[attr-defined]
 
 
 def _text_program(run: Run, mesh: Any, index: int) -> Program:

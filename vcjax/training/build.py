@@ -19,6 +19,7 @@ from vcjax.parallel.mesh import make_mesh
 from vcjax.training.autoencoder_task import AutoencoderTask
 from vcjax.training.clip_task import ClipTask
 from vcjax.training.config import Run
+from vcjax.training.consistency_task import ConsistencyTask
 from vcjax.training.dataset_source import DatasetSource
 from vcjax.training.diffusion_task import DiffusionTask
 from vcjax.training.extractor_task import ExtractorTask
@@ -70,7 +71,30 @@ def _extractor(name: str, run: Run, composer: Composer, mesh: Mesh, frozen: Netw
     return ExtractorTask(composer.networks, name, _sprites(run, composer, mesh), composer.shape.fps, divisor)
 
 
-def _diffusion(run: Run, composer: Composer, mesh: Mesh, frozen: Networks) -> Task:
+def _consistency(run: Run, composer: Composer, mesh: Mesh, frozen: Networks) -> Task:
+    _check_frozen(composer, frozen, ["unet"])
+    if run.init_from != run.frozen_from:
+        raise BadInput(
+            "config.init_from must be config.frozen_from for task consistency, whose student begins as the teacher, "
+            f"not {run.init_from!r} and {run.frozen_from!r}"
+        )
+    for index, stage in enumerate(run.stages):
+        if stage.trainable != ("unet/",) or stage.images_every:
+            raise BadInput(
+                f"config.stages[{index}] of task consistency must have trainable=('unet/',) and no images"
+            )
+    timesteps = composer.schedule.timesteps
+    if timesteps % run.distillation.steps:
+        raise BadInput(
+            f"config.distillation.steps must divide {timesteps}, the schedule's timesteps, not {run.distillation.steps}"
+        )
+    task = partial(ConsistencyTask, distillation=run.distillation)
+    return _diffusion(run, composer, mesh, frozen, task)
+
+
+def _diffusion(
+    run: Run, composer: Composer, mesh: Mesh, frozen: Networks, task: Callable[..., Task] = DiffusionTask
+) -> Task:
     _check_stages(run, composer)
     _check_conditions(run, composer)
     _check_frozen(composer, frozen, DiffusionTask.frozen_components(composer))
@@ -79,7 +103,7 @@ def _diffusion(run: Run, composer: Composer, mesh: Mesh, frozen: Networks) -> Ta
         if run.data
         else _cached_sprites(run, composer, mesh)
     )
-    return DiffusionTask(
+    return task(
         composer,
         source,
         loss_weighting=run.loss_weighting,
@@ -176,4 +200,5 @@ TASKS: dict[str, Callable[[Run, Composer, Mesh, Networks], Task]] = {
     "depth": partial(_extractor, "depth"),
     "sketch": partial(_extractor, "sketch"),
     "diffusion": _diffusion,
+    "consistency": _consistency,
 }

@@ -115,6 +115,21 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """Distillation of task consistency (arXiv 2310.04378, section 4).
+
+    Attributes:
+        steps: DDIM steps of the teacher from noise to a clip; the student learns at their timesteps.
+        guidance: guidance weight of the teacher, which becomes part of the student; the model's default where None.
+        huber: constant c of the pseudo-Huber distance sqrt(d^2 + c^2) - c, where d^2 is the mean squared error of latents.
+    """
+
+    steps: int = 50
+    guidance: float | None = None
+    huber: float = 0.001
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
     """A training run.
 
@@ -141,6 +156,7 @@ class Run:
         remat: kinds of block whose activations are recomputed in the backward pass, see `vcjax.models.unet.UNet`.
         mesh: shape of the device mesh.
         rules: partition rules of the parameters, see `vcjax.parallel.rules`.
+        distillation: of task consistency.
         log_every: steps between lines of metrics.
         save_every: steps between checkpoints.
         keep_checkpoints: number of the latest checkpoints to keep, beside the best.
@@ -166,6 +182,7 @@ class Run:
     remat: tuple[Literal["residual", "spatial", "temporal"], ...] = ()
     mesh: MeshShape = dataclasses.field(default_factory=MeshShape)
     rules: tuple[Any, ...] = RULES
+    distillation: Distillation = dataclasses.field(default_factory=Distillation)
     log_every: int = 50
     save_every: int = 1000
     keep_checkpoints: int = 2
@@ -251,8 +268,12 @@ def _check_run(run: Run) -> None:
         raise BadInput(f"config.seed must be from 0 to {2**32 - 1}, not {run.seed}")
     if run.sample_every < 0:
         raise BadInput(f"config.sample_every must be 0 or more, not {run.sample_every}")
-    if run.data and run.task != "diffusion":
-        raise BadInput(f"config.data is for task diffusion: {run.task} is trained on the sprite world only")
+    if run.data and run.task not in ("diffusion", "consistency"):
+        raise BadInput(
+            f"config.data is for tasks diffusion and consistency: {run.task} is trained on the sprite world only"
+        )
+    if run.distillation.steps < 1 or run.distillation.huber < 0:
+        raise BadInput("config.distillation: steps must be at least 1 and huber at least 0")
     check_rules(run.rules, "config.rules")
     for name in ("log_every", "save_every", "keep_checkpoints"):
         if getattr(run, name) < 1:

@@ -344,6 +344,12 @@ def _staging(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+# Red, green and blue of each channel of the latents of Stable Diffusion 1's autoencoder, as ComfyUI has them.
+LATENT_COLOURS = (
+    (0.3512, 0.2297, 0.3227), (0.3250, 0.4974, 0.2350), (-0.2829, 0.1762, 0.2721), (-0.2120, -0.2616, -0.7177)
+)  # fmt: skip
+
+
 def _configuration(networks: Networks) -> dict[str, Any]:
     """Return config.json of the released model, with an empty list of files."""
     settings = networks_to_config(networks)
@@ -358,5 +364,6 @@ def _configuration(networks: Networks) -> dict[str, Any]:
         "prediction": "epsilon",
         "clip": {"frames": 16, "height": 256, "width": 256, "fps": 4.0},
         "defaults": {"steps": 50, "guidance": 9.0},
+        "latent_colours": {"matrix": LATENT_COLOURS, "bias": (0.0, 0.0, 0.0)},
         "files": {},
     }
