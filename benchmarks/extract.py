@@ -18,7 +18,8 @@ import jax
 import numpy as np
 
 from vcjax.weights import extraction
-from vcjax.weights.convert.released import RELEASED, bijection, shapes_of
+from vcjax.weights.convert.released import bijection, shapes_of
+from vcjax.weights.convert.releases import RELEASED
 from vcjax.weights.networks import random_parameters
 
 STAGES = ("vision", "depth", "sketch", "cleaner")

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from vcjax.models.unet import UNet
-from vcjax.weights.convert.released import CHANNELS, VECTORS, bijection, convert
+from vcjax.weights.convert.released import bijection, convert
+from vcjax.weights.convert.releases import CHANNELS, VECTORS
 from vcjax.weights.folder import read_component, read_config
 from vcjax.weights.networks import Networks, random_parameters
 from vcjax.weights.safetensors_files import write_tensors

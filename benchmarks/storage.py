@@ -19,7 +19,7 @@ from vcjax.conditions.base import ClipShape, Functions
 from vcjax.conditions.catalogue import conditions_from_config
 from vcjax.data.records import RecordCodec
 from vcjax.video.clip import Clip
-from vcjax.weights.convert.released import CONDITIONS
+from vcjax.weights.convert.releases import CONDITIONS
 
 SHAPE = ClipShape(frames=16, height=256, width=256, fps=4.0)
 LATENT = (32, 32, 4)

@@ -281,7 +281,8 @@ def test_extract_takes_shape_mask_and_names_and_writes_all_or_nothing(vc, video,
 
 def test_released_files_are_converted_and_back(vc, tmp_path):
     """One file of small weights is enough: the rest goes through the same few lines."""
-    from vcjax.weights.convert.released import FILES, RELEASED, bijection, shapes_of
+    from vcjax.weights.convert.released import FILES, bijection, shapes_of
+    from vcjax.weights.convert.releases import RELEASED
     from vcjax.weights.networks import random_parameters
     from vcjax.weights.safetensors_files import write_tensors
 

@@ -15,7 +15,7 @@ from vcjax.conditions.storage import ENCODINGS, HEADER_BYTES, ImageFileCondition
 from vcjax.data.records import RecordCodec
 from vcjax.errors import BadInput
 from vcjax.video.resize import resize_crop_field
-from vcjax.weights.convert.released import CONDITIONS
+from vcjax.weights.convert.releases import CONDITIONS
 
 SMALL = ClipShape(frames=3, height=8, width=12, fps=8.0)  # maps so small that PNG always fits
 RELEASED = ClipShape(frames=16, height=256, width=256, fps=4.0)

@@ -17,7 +17,8 @@ from vcjax.conditions.media import sample_source
 from vcjax.models.clip import MEAN, STD
 from vcjax.video.read import read
 from vcjax.video.resize import resize_crop
-from vcjax.weights.convert.released import CONDITIONS, RELEASED, bijection, shapes_of
+from vcjax.weights.convert.released import bijection, shapes_of
+from vcjax.weights.convert.releases import CONDITIONS, RELEASED
 from vcjax.weights.extraction import extractors
 from vcjax.weights.networks import Networks
 from vcjax.weights.torch_files import read_tensors

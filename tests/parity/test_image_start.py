@@ -9,7 +9,7 @@ from tests.parity import originals
 from tests.parity.originals import difference, torch
 from tests.parity.reduced import NETWORKS
 from vcjax.weights.convert import image_unet
-from vcjax.weights.convert.released import CHANNELS, VECTORS
+from vcjax.weights.convert.releases import CHANNELS, VECTORS
 
 diffusers = pytest.importorskip("diffusers", reason="run `make parity`")
 

@@ -18,7 +18,7 @@ from vcjax.conditions.tokenizer import Tokenizer, byte_pair_tokenizer, read_merg
 from vcjax.video.clip import Clip
 from vcjax.video.motion import codec_motion
 from vcjax.video.resize import resize_crop
-from vcjax.weights.convert.released import CONDITIONS
+from vcjax.weights.convert.releases import CONDITIONS
 
 pytestmark = pytest.mark.parity
 

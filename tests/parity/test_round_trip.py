@@ -19,17 +19,8 @@ from tests.parity.test_extraction_networks import (
     transformers_depth,
     transformers_tower,
 )
-from vcjax.weights.convert.released import (
-    CHANNELS,
-    FILES,
-    NESTED,
-    RELEASED,
-    VECTORS,
-    bijection,
-    convert,
-    convert_back,
-    shapes_of,
-)
+from vcjax.weights.convert.released import FILES, NESTED, bijection, convert, convert_back, shapes_of
+from vcjax.weights.convert.releases import CHANNELS, RELEASED, VECTORS
 from vcjax.weights.convert.rules import torch_shape
 from vcjax.weights.torch_files import STORAGES, read_tensors, write_tensors
 from vcjax.weights.trees import flatten

@@ -9,7 +9,7 @@ from tests.conftest import run
 from tests.parity import originals
 from tests.parity.originals import channels_first, channels_last, difference, torch
 from tests.parity.reduced import NETWORKS, empty_text, unet
-from vcjax.weights.convert.released import CHANNELS
+from vcjax.weights.convert.releases import CHANNELS
 
 pytestmark = pytest.mark.parity
 

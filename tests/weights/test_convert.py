@@ -15,16 +15,15 @@ from vcjax.models.pidinet import PiDiNet
 from vcjax.models.sketch_cleaner import SketchCleaner
 from vcjax.weights.convert import autoencoder, dpt, image_unet, pidinet, text
 from vcjax.weights.convert.released import (
-    CHANNELS,
     COMPONENTS,
     FILES,
     NESTED,
-    RELEASED,
     bijection,
     convert,
     convert_back,
     shapes_of,
 )
+from vcjax.weights.convert.releases import CHANNELS, RELEASED
 from vcjax.weights.convert.rules import AXES, Entry, Ignored, to_flax, to_torch, torch_shape
 from vcjax.weights.folder import read_component, read_config
 from vcjax.weights.networks import Networks, random_parameters

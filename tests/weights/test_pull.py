@@ -12,7 +12,8 @@ import pytest
 from vcjax import cli
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.weights import pull as pull_module
-from vcjax.weights.convert.released import FILES, RELEASED, bijection, shapes_of
+from vcjax.weights.convert.released import FILES, bijection, shapes_of
+from vcjax.weights.convert.releases import RELEASED
 from vcjax.weights.folder import read_config
 from vcjax.weights.networks import random_parameters
 from vcjax.weights.pull import REMOTES, Remote, pull

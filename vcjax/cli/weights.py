@@ -24,7 +24,15 @@ def convert(
     out: Annotated[
         Path, typer.Option(help="Model folder to make or to complete; with --back, folder for the files.")
     ] = Path("models/videocomposer"),
-    unet: Annotated[Path | None, _file("non_ema_228000.pth.")] = None,
+    release: Annotated[
+        str, typer.Option(help="Release that the UNet is of: videocomposer, tf-t2v or videolcm.")
+    ] = "videocomposer",
+    unet: Annotated[
+        Path | None,
+        _file(
+            "non_ema_228000.pth; tft2v_vcomposer_non_ema_254000.pth; videolcm_vcomposer_non_ema_914000.pth."
+        ),
+    ] = None,
     image_unet: Annotated[
         Path | None,
         _file(
@@ -63,7 +71,8 @@ def convert(
         raise BadInput(f"nothing to convert: give --{', --'.join(given)} or --back")
     with report_progress("files") as progress:
         if back is None:
-            missing = _convert(out, vocabulary, progress, image_unet=image_unet, dtype=dtype, **files)
+            settings: dict[str, Any] = {"release": release, "image_unet": image_unet, "dtype": dtype}
+            missing = _convert(out, vocabulary, progress, **settings, **files)
             written = [out]
         else:
             written, missing = released.convert_back(back, out, progress=progress), []

@@ -65,8 +65,7 @@ def _tokens(
             embedding = null + strength * (condition.embed(arrays[name], model.functions) - null)
         rows = [embedding if name in branch else null for branch in branches]
         if request.negative_text and condition.absent_is_null:
-            ids = condition.read(request.negative_text, shape, model.functions)
-            rows[0] = condition.embed(ids, model.functions)
+            rows[0] = condition.embed(model.tokenize(request.negative_text), model.functions)
         embeddings[name] = np.stack(rows)
         present[name] = np.full(len(branches), name in arrays or condition.absent_is_null)
     return encode_tokens(model.networks.tokens, model.parameters("tokens"), embeddings, present)

@@ -15,7 +15,12 @@ from vcjax.video.clip import Clip
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Text(Condition):
-    """Description of the video. An absent text is the empty string, not zeros."""
+    """Description of the video. An absent text is the empty string, not zeros, or another one that a model was trained with.
+
+    Attributes:
+        suffix: appended to every description.
+        null_text: what stands for an absent text, and is the text of a negative branch.
+    """
 
     name: ClassVar[str] = "text"
     kind: ClassVar[Kind] = "tokens"
@@ -25,19 +30,22 @@ class Text(Condition):
     absent_is_null: ClassVar[bool] = True
     stored_as: ClassVar[str] = "token ids, exact"
 
+    suffix: str = ""
+    null_text: str = ""
+
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Int32[np.ndarray, "T"]:
         """Tokenize a sentence."""
         if not isinstance(source, str):
             raise BadInput(f"text must be a sentence, not {type(source).__name__}")
-        return networks["tokenizer"](source)
+        return networks["tokenizer"](source + self.suffix)
 
     def embed(self, array: np.ndarray, networks: Functions) -> Float32[np.ndarray, "T D"]:
         """Return the hidden states of the tokens."""
         return networks["text"](array)
 
     def null(self, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "T D"]:
-        """Return the hidden states of the empty string."""
-        return self.embed(self.read("", shape, networks), networks)
+        """Return the hidden states of `null_text`."""
+        return self.embed(networks["tokenizer"](self.null_text), networks)
 
     def stored_features(
         self, clip: Clip, caption: str, shape: ClipShape, networks: Functions

@@ -136,7 +136,9 @@ def sampler_program(
     rows, *_ = table.chunks(steps)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), clips))
     z = array(clips, shape.frames, *sides, unet.latent_channels)
-    tokens = networks.text.context_length + len(vector_dims(composer.conditions))
+    tokens = networks.text.context_length + networks.tokens.vector_tokens * len(
+        vector_dims(composer.conditions)
+    )
     given = (
         array(branches * clips, shape.frames, *sides, networks.stc.out_channels),
         array(branches * clips, tokens, networks.tokens.token_dim),

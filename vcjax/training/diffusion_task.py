@@ -16,6 +16,7 @@ from vcjax.composer.composer import Composer
 from vcjax.conditions.base import MapCondition, VectorCondition
 from vcjax.conditions.catalogue import map_channels, vector_dims
 from vcjax.conditions.preview import side_by_side
+from vcjax.conditions.text import Text
 from vcjax.diffusion.objective import prediction_target, q_sample
 from vcjax.models.layout import SINGLE_DEVICE, Layout
 from vcjax.training.clip_task import clip_pixels, middle_frame
@@ -68,6 +69,7 @@ class DiffusionTask:
         self._importance = timestep_sampling == "importance"
         self._maps = {n: c for n, c in composer.conditions.items() if isinstance(c, MapCondition)}
         self._vectors = {n: c for n, c in composer.conditions.items() if isinstance(c, VectorCondition)}
+        (self._null_text,) = (c.null_text for c in composer.conditions.values() if isinstance(c, Text))
 
     def init(self, key: PRNGKeyArray) -> Tree:
         """Return the modules' initial parameters."""
@@ -75,9 +77,9 @@ class DiffusionTask:
         return {name: self._networks.init(key, name, channels, vectors) for name in COMPONENTS}
 
     def frozen(self) -> Tree:
-        """Return the parameters of the frozen networks, and the embedding of the empty string."""
+        """Return the parameters of the frozen networks, and the embedding of the text that stands for none."""
         frozen = {name: self.composer.parameters(name) for name in self.frozen_components(self.composer)}
-        ids = self.composer.tokenize("")[None]
+        ids = self.composer.tokenize(self._null_text)[None]
         return {**frozen, "empty": encode_text(self._networks.text, frozen["text"], ids)[0]}
 
     @staticmethod
@@ -226,9 +228,10 @@ class DiffusionTask:
                 embeddings[name], present[name] = jnp.zeros((count, condition.embed_dim)), none
         tokens, mask = apply(self._networks.tokens, parameters["tokens"], embeddings, present)
         if dropout.style == "zeros":  # after the MLP, as in the original's training
-            for position, name in enumerate(sorted(self._vectors), start=length):
-                token = where_keep(keep_masks.get(name, none), tokens[:, position], 0.0)
-                tokens = tokens.at[:, position].set(token)
+            for i, name in enumerate(sorted(self._vectors)):
+                count = self._networks.tokens.vector_tokens
+                rows = slice(length + i * count, length + (i + 1) * count)
+                tokens = tokens.at[:, rows].set(where_keep(keep_masks.get(name, none), tokens[:, rows], 0.0))
         return tokens, mask
 
     def _vector(self, condition: VectorCondition, frozen: Tree, clips: TrainingBatch) -> Float[Array, "B E"]:

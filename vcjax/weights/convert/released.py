@@ -12,12 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vcjax.conditions.catalogue import CATALOGUE, map_channels
 from vcjax.errors import BadInput
 from vcjax.files import replacing
-from vcjax.models.clip import ImageTower
 from vcjax.models.dpt import DPT
-from vcjax.models.pidinet import PiDiNet
 from vcjax.models.sketch_cleaner import SketchCleaner
 from vcjax.progress import ProgressCallback, no_progress
 from vcjax.weights.convert import autoencoder as autoencoder_rules
@@ -28,31 +25,19 @@ from vcjax.weights.convert import pidinet as pidinet_rules
 from vcjax.weights.convert import text as text_rules
 from vcjax.weights.convert import unet as unet_rules
 from vcjax.weights.convert import vision as vision_rules
+from vcjax.weights.convert.releases import (
+    CHANNELS,
+    RELEASED,
+    RELEASES,
+    VECTORS,
+    configuration,
+    release_named,
+)
 from vcjax.weights.convert.rules import Entry, Ignored, to_flax, to_torch
 from vcjax.weights.folder import CONFIG, TOKENIZER, read_component, read_config, write_component, write_config
-from vcjax.weights.networks import Networks, networks_from_config, networks_to_config
+from vcjax.weights.networks import Networks, networks_from_config
 from vcjax.weights.torch_files import read_tensors, write_tensors
 from vcjax.weights.trees import Tree, flatten, unflatten
-
-CHANNELS = map_channels(CATALOGUE)
-VECTORS = {"style": 1024}
-
-MAP = {"scale": 1.5}  # condition maps are 384x384 for 256x256 video
-CONDITIONS: dict[str, dict[str, Any]] = {
-    "text": {},
-    "style": {"embed_dim": VECTORS["style"]},
-    "image": MAP,
-    "single_sketch": MAP,
-    "motion": {"form": "centre", "bit_rate": 200_000, "gop": 12},
-    # Depth value of white in a depth map that the user provides. Predicted depths are divided by 20, after
-    # which near objects in everyday scenes have values of about 2. This is an estimate: the original accepts
-    # no depth maps.
-    "depth": {**MAP, "white": 2.0},
-    "mask": MAP,
-    "sketch": MAP,
-}
-
-RELEASED = Networks(vision=ImageTower(), depth=DPT(), sketch=PiDiNet(), cleaner=SketchCleaner())
 
 # Names of the released files by kind. `clip` contains both towers of the CLIP model.
 FILES = {
@@ -182,6 +167,7 @@ def convert(
     folder: Path,
     *,
     image_unet: Path | None = None,
+    release: str = "videocomposer",
     tokenizer: str | None = None,
     dtype: str = "float32",
     networks: Networks = RELEASED,
@@ -200,6 +186,7 @@ def convert(
         folder: model folder to write to.
         image_unet: Stable Diffusion checkpoint, or its UNet from diffusers. The UNet is initialised from it;
             STC-encoders and style MLP get their initial values before training.
+        release: name of the release of the UNet, a key of `RELEASES`.
         tokenizer: content of `tokenizer.json`.
         dtype: type that floating-point tensors are stored in, "float32" or "bfloat16".
         networks: networks that define the sizes; other than released sizes are for tests.
@@ -218,11 +205,15 @@ def convert(
         raise BadInput(
             "unet and image_unet exclude each other: give the UNet, or the image UNet to initialise it from"
         )
-    config = _configuration(networks)
+    found = release_named(release)
+    networks = found.networks(networks)
+    config = configuration(found, networks)
     if (folder / CONFIG).exists():
         existing = read_config(folder)
         if networks_from_config(existing["networks"]) != networks:
             raise BadInput(f"{folder} holds a model of other sizes; give another folder")
+        if existing["name"] != config["name"]:
+            raise BadInput(f"{folder} holds {existing['name']}, not {config['name']}; give another folder")
         config["files"] = dict(existing["files"])
     trees = _trees(files, networks, progress)
     if image_unet is not None:
@@ -263,8 +254,9 @@ def convert_back(folder: Path, out: Path, *, progress: ProgressCallback = no_pro
     def tree(component: str) -> Tree:
         return read_component(folder, config, component, place=lambda _, x: x)
 
+    files = {**FILES, "unet": RELEASES.get(config["name"], RELEASES["videocomposer"]).unet}
     written = []
-    for index, (kind, name) in enumerate(FILES.items()):
+    for index, (kind, name) in enumerate(files.items()):
         names = (
             _clip_names(networks, config["files"], tree) if kind == "clip" else RELEASED_NAMES.get(kind, [])
         )
@@ -342,28 +334,3 @@ def _staging(folder: Path) -> Iterator[Path]:
         raise BadInput(f"{folder} cannot be written ({reason}); give a writable folder") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-# Red, green and blue of each channel of the latents of Stable Diffusion 1's autoencoder, as ComfyUI has them.
-LATENT_COLOURS = (
-    (0.3512, 0.2297, 0.3227), (0.3250, 0.4974, 0.2350), (-0.2829, 0.1762, 0.2721), (-0.2120, -0.2616, -0.7177)
-)  # fmt: skip
-
-
-def _configuration(networks: Networks) -> dict[str, Any]:
-    """Return config.json of the released model, with an empty list of files."""
-    settings = networks_to_config(networks)
-    return {
-        "name": "videocomposer",
-        "networks": {
-            component: {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
-            for component, fields in settings.items()
-        },
-        "conditions": CONDITIONS,
-        "schedule": {},
-        "prediction": "epsilon",
-        "clip": {"frames": 16, "height": 256, "width": 256, "fps": 4.0},
-        "defaults": {"steps": 50, "guidance": 9.0},
-        "latent_colours": {"matrix": LATENT_COLOURS, "bias": (0.0, 0.0, 0.0)},
-        "files": {},
-    }
