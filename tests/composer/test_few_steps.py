@@ -43,7 +43,7 @@ def unet():
     return noisy, inputs
 
 
-@pytest.mark.parametrize("fresh", [1, 2, 3])
+@pytest.mark.parametrize("fresh", [1, 3])
 def test_deep_features_of_the_same_input_give_the_same_prediction(unet, fresh):
     parameters, inputs = unet
     plain = run(SMALL, parameters, *inputs)
@@ -112,7 +112,7 @@ def test_weight_one_takes_one_branch(composer, monkeypatch):
     assert (completed.branches, completed.guidance, completed.negative_text) == ((("text",),), (), "")
 
 
-@pytest.mark.parametrize("settings", [{"reuse_every": 3}, {"guidance_every": 3}, {"reuse_every": 2, "guidance_every": 2}])  # fmt: skip
+@pytest.mark.parametrize("settings", [{"guidance_every": 3}, {"reuse_every": 2, "guidance_every": 2}])
 def test_reuse_changes_little_and_is_one_program_for_any_number_of_steps(composer, settings):
     many = {**FAST, "steps": 40, "guidance": 2}
     plain = composer(**many).frames

@@ -127,8 +127,8 @@ def test_the_boundary_condition_of_consistency_functions():
     np.testing.assert_allclose(c_out, [0, 1], atol=1e-8)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("every", [2, 3, 5])
+@pytest.mark.parametrize("name", ["ddim", "unipc", "heun"])
+@pytest.mark.parametrize("every", [2, 5])
 def test_a_reusing_denoiser_is_called_afresh_once_a_period(name, every):
     """What is kept is the timestep of the fresh call: each estimate shows which one it has seen."""
     sampler, count = SAMPLERS[name], 7
@@ -140,6 +140,6 @@ def test_a_reusing_denoiser_is_called_afresh_once_a_period(name, every):
     steps = sampling_steps(sampler, RELEASED, count, prediction="x0")
     keys = jax.random.split(jax.random.key(0), 2)
     run = jax.jit(lambda state, rows: sample(sampler, reuse, state, rows, keys))
-    for taken in range(1, len(steps) + 1):
+    for taken in (1, 2, 6, len(steps)):
         _, seen = run(sampler.init(jnp.asarray(Z, jnp.float32)), steps[:taken])
         np.testing.assert_allclose(seen, steps.t[(taken - 1) // every * every])

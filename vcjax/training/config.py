@@ -120,12 +120,12 @@ class Distillation:
 
     Attributes:
         steps: DDIM steps of the teacher from noise to a clip; the student learns at their timesteps.
-        guidance: guidance weight of the teacher, which becomes part of the student; the model's default where None.
+        guidance: guidance weight of the teacher, which becomes part of the student.
         huber: constant c of the pseudo-Huber distance sqrt(d^2 + c^2) - c, where d^2 is the mean squared error of latents.
     """
 
     steps: int = 50
-    guidance: float | None = None
+    guidance: float = 9.0
     huber: float = 0.001
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from vcjax.diffusion.guidance import combine
 from vcjax.diffusion.lcm import boundary
 from vcjax.diffusion.objective import alpha_sigma, q_sample, to_x0_and_epsilon
 from vcjax.training.config import Distillation, Dropout, Stage
@@ -73,7 +74,7 @@ class ConsistencyTask(DiffusionTask):
             jnp.concatenate(pair) for pair in ((z, z), (t, t), (maps, maps), *zip(null, given, strict=True))
         )
         negative, positive = jnp.split(apply(self._unet, frozen["teacher"], *both), 2)
-        guided = negative + self._guidance * (positive - negative)
+        guided = combine((negative, positive), jnp.array([self._distillation.guidance]))
         s = jnp.maximum(t - interval, 0)
         z_s = lax.stop_gradient(self._ddim(z, t, s, guided))
         target = lax.stop_gradient(student(parameters["unet"], z_s, s))
@@ -87,11 +88,6 @@ class ConsistencyTask(DiffusionTask):
             sums={name: (errors * members).sum() for name, members in groups.items()},
             counts={name: members.sum() for name, members in groups.items()},
         )
-
-    @property
-    def _guidance(self) -> float:
-        guidance = self._distillation.guidance
-        return self.composer.defaults.guidance if guidance is None else guidance
 
     def _end(self, z: Array, t: Int[Array, "B"], out: Array) -> Float[Array, "B F h w c"]:
         """Return the consistency function, see `vcjax.diffusion.lcm`."""
