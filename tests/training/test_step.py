@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training.runs import MODEL, LineTask, one_stage, same
+from tests.training.runs import MODEL, TWO_LEVELS, LineTask, one_stage, same
 from vcjax.diffusion.schedule import Schedule
 from vcjax.training.build import build_task
 from vcjax.training.config import Optimizer, run_from_config
@@ -32,6 +32,28 @@ def small(tmp_path_factory):
     )
     batch = jax.tree.map(jnp.asarray, next(task.batches(run.stages[0], 0, 0)))
     return run, task, parameters, task.frozen(), batch
+
+
+@pytest.mark.slow
+def test_kernels_in_the_compute_type_change_neither_loss_nor_gradient(tmp_path, monkeypatch):
+    run = one_stage(tmp_path, compute_dtype="bfloat16", model=TWO_LEVELS)
+    task = build_task(run)
+    parameters = jax.tree.map(
+        lambda x: x + 0.05 * jax.random.normal(jax.random.key(x.size), x.shape),
+        task.init(jax.random.key(0, impl="unsafe_rbg")),
+    )
+    cast = task.in_compute_type(parameters)["unet"]
+    assert (cast["conv_in"]["kernel"].dtype, cast["conv_in"]["bias"].dtype) == (jnp.bfloat16, jnp.float32)
+    assert cast["conv_out"]["kernel"].dtype == jnp.float32
+    frozen, batch = task.frozen(), jax.tree.map(jnp.asarray, next(task.batches(run.stages[0], 0, 0)))
+
+    def loss_and_gradient():
+        loss = partial(task.loss, frozen=frozen, batch=batch, key=jax.random.key(1), stage=run.stages[0])
+        return jax.jit(jax.value_and_grad(lambda p: loss(p).value))(parameters)
+
+    found = loss_and_gradient()
+    monkeypatch.setattr(task, "in_compute_type", lambda tree: tree)
+    jax.tree.map(np.testing.assert_array_equal, found, loss_and_gradient())
 
 
 @pytest.mark.slow

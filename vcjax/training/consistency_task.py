@@ -50,6 +50,7 @@ class ConsistencyTask(DiffusionTask):
         The target is the student's own, without gradient and without a moving average (section 3.3 there).
         """
         keys = jax.random.split(key, 6)
+        parameters = self.in_compute_type(parameters)
         clips = self.source.training_batch(batch, keys[0])
         x0 = self.encode(frozen, clips, keys[1])
         count, schedule = x0.shape[0], self.composer.schedule
