@@ -62,6 +62,9 @@ class SmallTask:
     def frozen(self):
         return {}
 
+    def unused(self, batch):
+        return "temporal" if batch["z"].shape[1] == 1 else ""
+
     def batches(self, stage, begin, first):
         shard = process_shard(self.mesh)
         for step in range(first, 10**6):

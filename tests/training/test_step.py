@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import keystr
 
 from tests.training.runs import MODEL, TWO_LEVELS, LineTask, one_stage, same
 from vcjax.diffusion.schedule import Schedule
@@ -216,6 +217,35 @@ def test_single_images_have_their_own_conditions(tmp_path):
 
     assert conditions_of(4, 1) == {"loss_with_text"}
     assert conditions_of(2, 3) == {f"loss_with_{name}" for name in task.composer.conditions}
+
+
+def test_a_step_on_images_leaves_the_temporal_layers_and_their_moments_as_they_are(tmp_path):
+    stage = {"images_every": 1, "image_batch_size": 2, "conditions": ["text"]}
+    run = one_stage(tmp_path, stage)
+    task = build_task(run)
+    setup = set_up(run, task)
+    frozen = setup.frozen(task.frozen())
+    state = setup.create_state(task.init(jax.random.key(0, impl="unsafe_rbg")), 0)
+    state = jax.tree.map(
+        lambda x: x + 0.01 if x.dtype == jnp.float32 else x, state
+    )  # moments of earlier steps
+    before = jax.tree.map(np.asarray, (state.parameters, state.optimizer))
+    batch = setup.batch(next(task.batches(run.stages[0], 0, 0)), images=True)
+    after, _ = make_step(task, setup, 0)(state, frozen, batch)
+    pairs = zip(
+        jax.tree.leaves_with_path(before),
+        jax.tree.leaves((after.parameters, after.optimizer)),
+        strict=True,
+    )
+    temporal, moved = 0, 0
+    for (path, old), new in pairs:
+        if "temporal" in keystr(path):
+            temporal += 1
+            np.testing.assert_array_equal(new, old, err_msg=keystr(path))
+        else:
+            moved += bool(np.any(np.asarray(new) != old))
+    assert temporal > 30
+    assert moved > 50
 
 
 @pytest.mark.slow

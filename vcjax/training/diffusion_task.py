@@ -156,6 +156,11 @@ class DiffusionTask:
         t = jax.random.randint(key, (count,), lowest, self.composer.schedule.timesteps)
         return t, self._weights[t]
 
+    def unused(self, batch: Batch) -> str:
+        """Return `temporal` for single images, which the temporal layers do not see."""
+        clips = jax.eval_shape(self.source.training_batch, batch, jax.random.key(0))
+        return "temporal" if clips.extent[1] == 1 else ""
+
     def samples(self, parameters: Tree, frozen: Tree) -> Mapping[str, Clip]:
         """Sample a clip of the validation split from its text, and from its text and all its maps."""
         composer = self.composer.with_parameters({**frozen, **parameters})

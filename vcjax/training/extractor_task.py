@@ -86,6 +86,10 @@ class ExtractorTask:
         losses = LOSSES[self._name](self._predict(parameters, images), target)
         return Loss(value=losses.mean(), sums={}, counts={})
 
+    def unused(self, batch: Batch) -> str:
+        """Return no word: every batch uses all parameters."""
+        return ""
+
     def samples(self, parameters: Tree, frozen: Tree) -> Mapping[str, Clip]:
         """Return images of the validation split with target and predicted maps, one per frame."""
         picked = self._source.pick("validation", np.arange(NUM_SAMPLES, dtype=np.int32), frames=1)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.tree_util import keystr
 
 from vcjax.parallel import compilation
 from vcjax.parallel.mesh import replicated
@@ -40,6 +41,11 @@ def make_step(task: Task, setup: TrainingSetup, index: int) -> Step:
         loss, gradient = loss_and_gradient(task, stage, trainable, state.parameters, frozen, batch, key)
         updates, optimizer = transform.update(gradient, state.optimizer, state.parameters)
         parameters: Any = optax.apply_updates(state.parameters, updates)
+        if word := task.unused(batch):
+            # Their gradient is zero, but moments and weight decay would still move them.
+            parameters, optimizer = keep_where_named(
+                word, (state.parameters, state.optimizer), (parameters, optimizer)
+            )
         updated = TrainState(
             step=state.step + 1,
             parameters=parameters,
@@ -57,6 +63,15 @@ def make_step(task: Task, setup: TrainingSetup, index: int) -> Step:
 
     placements = (setup.placement(index), replicated(setup.mesh))
     return compilation.jit(step, compilation.TRAINING_OPTIONS, donate_argnums=0, out_shardings=placements)
+
+
+def keep_where_named(word: str, old: Any, new: Any) -> Any:
+    """Return the leaves of `old` whose path has a key that contains the word, and else those of `new`."""
+
+    def choose(path: Any, before: Any, after: Any) -> Any:
+        return before if word in keystr(path) else after
+
+    return jax.tree.map_with_path(choose, old, new)
 
 
 def loss_and_gradient(

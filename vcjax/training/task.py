@@ -57,6 +57,13 @@ class Task(Protocol):
         """Return the loss of a batch; a pure function."""
         ...
 
+    def unused(self, batch: Batch) -> str:
+        """Return a word in the names of the parameters that a batch does not use, such as `temporal`; empty for none.
+
+        A step on the batch leaves them and their optimiser state as they are.
+        """
+        ...
+
     def samples(self, parameters: Tree, frozen: Tree) -> Mapping[str, Clip]:
         """Return sample videos by name, with their conditions in further columns."""
         ...
