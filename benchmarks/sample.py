@@ -74,6 +74,7 @@ def ours(size: str, dtype: str) -> dict[str, Any]:
 
     from vcjax import load
     from vcjax.composer import compiled
+    from vcjax.composer.denoising import Passes
     from vcjax.diffusion.ddim import DDIM
     from vcjax.diffusion.sampler import sampling_steps
     from vcjax.diffusion.schedule import Schedule
