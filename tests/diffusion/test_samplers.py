@@ -41,7 +41,7 @@ def test_a_sampler_is_one(name):
     assert hash(SAMPLERS[name]) == hash(SAMPLERS[name])
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v", "x0"])
+@pytest.mark.parametrize("prediction", ["epsilon", pytest.param("v", marks=pytest.mark.slow), "x0"])
 @pytest.mark.parametrize("name", ORDERS)
 def test_the_error_falls_by_the_order_of_the_method(name, prediction):
     """At 80 and 160 steps the ratio is within 20% of 2^order."""

@@ -43,6 +43,7 @@ def config(folder, stage=None, **changes):
     return run_from_config(table(folder, stages=[{**STAGE, **(stage or {})}], **changes))
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_network_that_predicts_zero(tmp_path):
     """With v = 0 all is in closed form: x0 = alpha z, epsilon = sigma z, whatever the conditions and the guidance."""
     run = config(tmp_path)

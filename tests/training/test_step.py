@@ -219,6 +219,7 @@ def test_single_images_have_their_own_conditions(tmp_path):
     assert conditions_of(2, 3) == {f"loss_with_{name}" for name in task.composer.conditions}
 
 
+@pytest.mark.slow
 def test_a_step_on_images_leaves_the_temporal_layers_and_their_moments_as_they_are(tmp_path):
     stage = {"images_every": 1, "image_batch_size": 2, "conditions": ["text"]}
     run = one_stage(tmp_path, stage)

@@ -17,7 +17,7 @@ from vcjax.weights.convert.releases import NEGATIVE_PROMPT, RELEASED, RELEASES, 
 from vcjax.weights.networks import random_parameters
 from vcjax.weights.torch_files import read_tensors, write_tensors
 
-LATER = ["tf-t2v", "videolcm"]
+LATER = [pytest.param("tf-t2v", marks=pytest.mark.slow), "videolcm"]  # of the same networks
 NETWORKS = dataclasses.replace(
     SMALL,
     vision=SMALL.vision.clone(embed_dim=1024, image_size=224),
