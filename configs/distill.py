@@ -8,8 +8,8 @@ Command:
 The argument is the teacher: the built-in model or a model folder. Guidance is distilled in, so that sampling takes one
 branch: `vcjax export runs/distill --out models/fast`, then `vcjax generate --model models/fast`.
 
-Time: 0.6 clips/s on two CPU cores; 4 evaluations of the UNet a clip beside the gradient.
-Result: docs/speed.md.
+Time: 2.4 clips/s on two CPU cores.
+Result: not trained to its end yet; the loss begins at 0.012 for `tiny`, where the student is the teacher.
 """
 
 from typing import Any
