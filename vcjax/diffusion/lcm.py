@@ -12,10 +12,11 @@ where x0 is the network's estimate, and c_skip(0) = 1, c_out(0) = 0. A step esti
 import dataclasses
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Int
 
+from vcjax.diffusion.ddim import DDIM
 from vcjax.diffusion.objective import Prediction
-from vcjax.diffusion.sampler import Row, x0_and_epsilon
+from vcjax.diffusion.sampler import x0_and_epsilon
 from vcjax.diffusion.schedule import Schedule
 from vcjax.diffusion.timesteps import Spacing
 
@@ -31,11 +32,9 @@ def boundary(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclasses.dataclass(frozen=True)
-class LCM:
-    """Consistency sampling in few steps. Its noise is part of the method: it has no `eta`. Its state is the latent."""
+class LCM(DDIM):
+    """Consistency sampling in few steps, which are affine as DDIM's. Its noise is part of the method: it has no `eta`."""
 
-    takes_eta = False
-    stochastic = True
     takes_eta = False
 
     def spacing(self, schedule: Schedule) -> Spacing:
@@ -60,17 +59,3 @@ class LCM:
             "out": alpha_s * c_out * x0_out,
             "noise": np.where(last, 0.0, np.sqrt(1 - schedule.alpha_bar[s])),
         }
-
-    def init(self, z: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
-        """Return the latent."""
-        return z
-
-    def step(
-        self, state: Float[Array, "B ..."], row: Row, out: Float[Array, "B ..."], noise: Float[Array, "B ..."]
-    ) -> Float[Array, "B ..."]:
-        """Return z_s."""
-        return row["z"] * state + row["out"] * out + row["noise"] * noise
-
-    def latents(self, state: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
-        """Return the latent."""
-        return state
