@@ -92,7 +92,8 @@ def plan(
     program: Annotated[
         str,
         typer.Option(
-            help="Program: training, sampler (or sampler/ and unguided, reuse_every-3, guidance_every-3), text, encoder, decoder, an extraction network (vision, depth, sketch, "
+            help="Program: training; sampler, or sampler/ and unguided, reuse_every-3 or guidance_every-3; "
+            "text, encoder, decoder, an extraction network (vision, depth, sketch, "
             "cleaner), stc/CONDITION; or generate, a table of all that make a video.",
         ),
     ] = "training",
@@ -178,7 +179,8 @@ def _single(request: Any) -> int:
         "program": cost.code,
         "total": cost.device_bytes,
     }
-    unit = {"training": "step", "sampler": f"call of {result.steps} steps"}.get(request.program, "call")
+    unit = "step" if request.program == "training" else "call"
+    unit += f" of {result.steps} steps" if result.steps > 1 else ""
     print(
         f"\n{result.parameters / 1e6:.0f} M parameters; {result.flops / TERA:.1f} TFLOP per {unit} on all chips"
     )

@@ -12,8 +12,7 @@ from vcjax.diffusion.sampler import Reuse
 
 FRESH_BLOCKS = 1  # of the UNet's up path, which are never reused
 
-# (z, t, branches or None for the last one, deep features or None, whether to return these) -> prediction, features
-Network = Callable[..., tuple[Array, Any]]
+Network = Callable[..., tuple[Array, Any]]  # see `denoiser`
 
 
 @dataclasses.dataclass(frozen=True)

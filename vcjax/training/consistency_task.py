@@ -62,9 +62,8 @@ class ConsistencyTask(DiffusionTask):
         )
         maps = self.maps(parameters, clips, keep_masks, keys[5])
         given = self.tokens(parameters, frozen, clips, keep_masks, stage.dropout, keys[5])
-        none = {
-            name: keep & (name in self._maps) for name, keep in keep_masks.items()
-        }  # the negative branch, as a request's by default
+        # The negative branch is a request's by default: all but text and style.
+        none = {name: keep & (name in self._maps) for name, keep in keep_masks.items()}
         empty = Dropout(text="empty", style="absent")
         null = self.tokens(parameters, frozen, clips, none, empty, keys[5])
 
