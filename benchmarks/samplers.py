@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import vcjax
+from vcjax.composer.completion import complete_request
 from vcjax.composer.encoding import encode_conditions
-from vcjax.composer.request import complete_request, request_shape
-from vcjax.composer.sampling import sample_latents
+from vcjax.composer.sampling import phases_of, sample_latents
 from vcjax.data import sprites
 from vcjax.progress import no_progress
 
@@ -86,10 +86,10 @@ def latents(composer: vcjax.Composer, index: int, sampler: str, steps: int) -> n
     (text,) = sprites.captions(clips.facts)
     request = composer.request(text=text, image=image, negative=[], seed=index)
     request = complete_request(dataclasses.replace(request, sampler=sampler, steps=steps), composer)
-    shape = request_shape(request, composer)
-    arrays = composer.read({name: given.input for name, given in request.conditions.items()}, shape)
-    encoded = encode_conditions(composer, request, arrays, shape)
-    return np.asarray(sample_latents(composer, request, encoded, no_progress))
+    reader = composer.reader(request)
+    encoded = encode_conditions(composer, request, reader)
+    phases = phases_of(composer, request)
+    return np.asarray(sample_latents(composer, request, phases, encoded, reader.tiling, no_progress))
 
 
 if __name__ == "__main__":

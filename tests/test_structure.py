@@ -141,7 +141,9 @@ def test_a_bare_accelerator_machine_imports_all_but_video_files_and_the_command_
         "grain",
         "tensorflow_datasets",
     } <= set(absent)
-    files = ("read", "write", "motion", "resize", "sources", "stream_motion", "stream_vectors")
+    files = (
+        "read", "write", "motion", "resize", "sequence", "audio", "sources", "stream_motion", "stream_vectors"
+    )  # fmt: skip
     needing_more = {f"vcjax.video.{name}" for name in files}
     needing_more |= {"vcjax.data.builder", "vcjax.demo", "vcjax.__main__"}
     names = [n for n in modules() if n not in needing_more and not n.startswith("vcjax.cli")]

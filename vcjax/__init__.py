@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from vcjax.composer.composer import Composer
     from vcjax.composer.loading import load
     from vcjax.composer.request import Request
+    from vcjax.composer.strength import Strength
+    from vcjax.composer.tiling import WindowSettings
     from vcjax.conditions.base import ClipShape, SourceVideo, extract
+    from vcjax.conditions.keyframes import keyframes
     from vcjax.conditions.strokes import strokes
     from vcjax.errors import BadInput, VcjaxWarning
     from vcjax.parallel.mesh import MeshShape
@@ -35,8 +38,11 @@ _MODULES = {
     "Request": "vcjax.composer.request",
     "SourceVideo": "vcjax.conditions.base",
     "StreamMotion": "vcjax.video.stream_motion",
+    "Strength": "vcjax.composer.strength",
     "VcjaxWarning": "vcjax.errors",
+    "WindowSettings": "vcjax.composer.tiling",
     "extract": "vcjax.conditions.base",
+    "keyframes": "vcjax.conditions.keyframes",
     "load": "vcjax.composer.loading",
     "read": "vcjax.video.read",
     "stream_motion": "vcjax.video.stream_motion",
@@ -51,8 +57,11 @@ __all__ = [
     "Request",
     "SourceVideo",
     "StreamMotion",
+    "Strength",
     "VcjaxWarning",
+    "WindowSettings",
     "extract",
+    "keyframes",
     "load",
     "read",
     "stream_motion",

@@ -43,7 +43,7 @@ def typed(kind: Any, value: Any, where: str, *, exclude: Collection[str] = ()) -
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        return typed(next(a for a in arguments if a is not type(None)), value, where)
+        return typed(_member(arguments, value), value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise BadInput(f"{where} must be a list, not {value!r}")
@@ -61,6 +61,24 @@ def typed(kind: Any, value: Any, where: str, *, exclude: Collection[str] = ()) -
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise BadInput(f"{where} must be of type {kind.__name__}, not {value!r}")
     return value
+
+
+def _member(arguments: tuple[Any, ...], value: Any) -> Any:
+    """Return the member of a union that a value is meant for: a dataclass for a table, else the first that it fits."""
+    members = [member for member in arguments if member is not type(None)]
+    for member in members:
+        if isinstance(value, Mapping) == dataclasses.is_dataclass(member) and _fits(member, value):
+            return member
+    return members[0]
+
+
+def _fits(member: Any, value: Any) -> bool:
+    """Return whether a value may be of a type, by what it is on the outside."""
+    if typing.get_origin(member) is Literal:
+        return value in typing.get_args(member)
+    if member is float:
+        return isinstance(value, int | float)
+    return not isinstance(member, type) or dataclasses.is_dataclass(member) or isinstance(value, member)
 
 
 def _dataclass(kind: Any, value: Any, where: str, exclude: Collection[str]) -> Any:

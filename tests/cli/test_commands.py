@@ -236,7 +236,7 @@ def test_a_broken_video_ends_with_one_sentence_and_nothing_written(vc, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--out", "video.avi"], [".avi", ".mp4, .gif, .webp, .png"]),
+        (["--out", "video.avi"], [".avi", ".mp4, .mov, .webm, .gif, .webp, .png"]),
         (["--strength", "depth"], ["NAME=NUMBER"]),
         (["--size", "large"], ["HEIGHTxWIDTH"]),
         (["--size", "63x64"], ["multiples of 16"]),

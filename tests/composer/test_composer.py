@@ -9,10 +9,11 @@ import pytest
 
 import vcjax
 from vcjax import settings
-from vcjax.composer import composer as module
 from vcjax.composer import encoding, sampling
+from vcjax.composer import reading as module
+from vcjax.composer.completion import complete_request
 from vcjax.composer.encoding import encode_conditions
-from vcjax.composer.request import Request, complete_request
+from vcjax.composer.request import Request
 from vcjax.data import sprites
 from vcjax.errors import BadInput
 from vcjax.models.stc import STCEncoder
@@ -155,8 +156,8 @@ def test_videos_of_several_seeds_are_those_of_single_calls(composer):
 def test_absent_style_is_exactly_absent_and_absent_text_the_empty_string(composer):
     """Absent: equal to a context without the token. Null: there, and different."""
     request = complete_request(Request(), composer)
-    encoded = encode_conditions(composer, request, {}, composer.shape)
-    tokens, mask = encoded.tokens, encoded.mask
+    (encoded,) = encode_conditions(composer, request, composer.reader(request)).values()
+    tokens, mask = encoded.tokens[0], encoded.mask[0]
     assert not mask[0, -1]
     assert mask[0, :-1].all()
     unet, parameters = composer.networks.unet, {"params": composer.parameters("unet")}

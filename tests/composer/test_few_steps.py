@@ -11,9 +11,10 @@ import pytest
 import vcjax
 from tests.conftest import run
 from vcjax.composer import sampling
+from vcjax.composer.completion import complete_request
 from vcjax.composer.latent_colours import LatentColours, fit_latent_colours
-from vcjax.composer.request import Request, complete_request
-from vcjax.composer.sampling import guided_parts
+from vcjax.composer.request import Request
+from vcjax.composer.sampling import phases_of
 from vcjax.diffusion.ddim import DDIM
 from vcjax.diffusion.guidance import combine
 from vcjax.diffusion.sampler import sampling_steps
@@ -90,16 +91,17 @@ def test_the_whole_interval_of_guidance_is_no_interval_and_an_empty_one_no_guida
     assert np.abs(some.astype(int) - plain).mean() > 0.1
 
 
-def test_guidance_is_in_the_interval_of_noise_levels():
-    schedule = Schedule()
-    table = sampling_steps(DDIM(), schedule, 50, prediction="epsilon")
-    parts = list(guided_parts(table, schedule, (0.3, 3.0)))
-    assert [guided for _, guided in parts] == [False, True, False]
-    np.testing.assert_array_equal(np.concatenate([part.t for part, _ in parts]), table.t)
+def test_guidance_is_in_the_interval_of_noise_levels(composer):
+    schedule = composer.schedule
+    table = sampling_steps(DDIM(), schedule, 50, prediction=composer.prediction)
+    request = composer.request(text="a", sampler="ddim", steps=50, guidance_interval=(0.3, 3.0))
+    parts = phases_of(composer, complete_request(request, composer))
+    assert [part.guided for part in parts] == [False, True, False]
+    np.testing.assert_array_equal(np.concatenate([part.rows.t for part in parts]), table.t)
     noise = np.sqrt((1 - schedule.alpha_bar) / schedule.alpha_bar)
-    assert noise[parts[0][0].t].min() > 3
-    assert noise[parts[1][0].t].max() <= 3
-    assert noise[parts[1][0].t].min() >= 0.3 > noise[parts[2][0].t].max()
+    assert noise[parts[0].rows.t].min() > 3
+    assert noise[parts[1].rows.t].max() <= 3
+    assert noise[parts[1].rows.t].min() >= 0.3 > noise[parts[2].rows.t].max()
 
 
 def test_weight_one_takes_one_branch(composer, monkeypatch):

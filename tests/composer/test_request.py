@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import vcjax
-from vcjax.composer.request import ConditionInput, Request, complete_request, request_from_arguments
+from vcjax.composer.completion import complete_request
+from vcjax.composer.request import ConditionInput, Request, request_from_arguments
 from vcjax.errors import BadInput
 
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=8)

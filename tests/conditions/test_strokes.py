@@ -245,7 +245,7 @@ def test_svg_size_origin_and_width(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"points": [[1, 2]]}, "at least 2, not 1"),
+        ({"points": []}, "at least 1, not 0"),
         ({"points": [[1, 2], [3]]}, "finite numbers x, y"),
         ({"points": [[1, 2], [float("nan"), 0]]}, "finite numbers x, y"),
         ({"points": 7}, r"strokes\[0\].points must be a list"),

@@ -101,8 +101,8 @@ def test_an_mp4_without_its_index(tmp_path: Path, name: str) -> None:
     assert "without its index (moov)" in refused(path)
 
 
-def test_a_directory(tmp_path: Path) -> None:
-    assert " is a directory" in refused(tmp_path)
+def test_a_directory_without_images(tmp_path: Path) -> None:
+    assert " is a directory that contains no images (.png, " in refused(tmp_path)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def refused(path: Path, clip: Clip | None = None) -> str:
 
 @pytest.mark.parametrize("name", ["out.avi", "out", "out.mp4.part"])
 def test_the_error_for_an_unknown_suffix_lists_the_known_ones(tmp_path: Path, name: str) -> None:
-    assert "give one of .mp4, .gif, .webp, .png" in refused(tmp_path / name)
+    assert "give one of .mp4, .mov, .webm, .gif, .webp, .png" in refused(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 

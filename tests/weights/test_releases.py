@@ -8,9 +8,9 @@ import pytest
 import vcjax
 from tests.conftest import run
 from tests.weights.test_convert import SMALL
+from vcjax.composer.completion import complete_request
 from vcjax.composer.loading import folder_of
 from vcjax.composer.model_config import model_from_config
-from vcjax.composer.request import complete_request
 from vcjax.errors import BadInput
 from vcjax.weights.convert.released import bijection, convert, convert_back, shapes_of
 from vcjax.weights.convert.releases import NEGATIVE_PROMPT, RELEASED, RELEASES, configuration, release_named

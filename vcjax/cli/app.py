@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import vcjax
-from vcjax.cli import data, evaluate, extract, generate, info, options, plan, terminal, weights
+from vcjax.cli import composition, data, evaluate, extract, generate, info, options, plan, terminal, weights
 from vcjax.errors import BadInput
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -74,7 +74,7 @@ def _register(command: Callable[..., None], further: list[inspect.Parameter]) ->
     app.command()(with_options)
 
 
-_register(generate.generate, options.condition_options())
+_register(generate.generate, [*options.condition_options(), *composition.composition_options()])
 _register(extract.extract, options.extract_command_options())
 app.command()(info.info)
 for command in (data.prepare, data.inspect):

@@ -12,9 +12,9 @@ import typer
 
 import vcjax
 from vcjax.cli import options
+from vcjax.cli.composition import composition
 from vcjax.cli.options import (
     LIST_HINT,
-    Frames,
     GuidanceEvery,
     Interval,
     Model,
@@ -59,10 +59,6 @@ Branch = Annotated[
         show_default="the negative and the positive branch",
     ),
 ]
-Strength = Annotated[
-    NameList,
-    typer.Option(help=f"Strength of a condition, as NAME=NUMBER, {LIST_HINT}.", show_default="1 each"),
-]
 Seeds = Annotated[
     NameList,
     typer.Option(
@@ -78,13 +74,24 @@ SpacingName = Annotated[
         show_default="the sampler's",
     ),
 ]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        help="Number of frames; all: as many as the first source video has.",
+        show_default=options.model_default("clip.frames"),
+    ),
+]
+Loop = Annotated[bool, typer.Option("--loop", help="Let the first frame follow the last one.")]
+Composite = Annotated[
+    bool, typer.Option("--composite", help="Copy the visible pixels of the mask condition to the video.")
+]
 Devices = Annotated[
     int | None, typer.Option(help="Number of devices that share the frames of the video.", show_default="1")
 ]
 Out = Annotated[
     Path | None,
     typer.Option(
-        help="Video to write: .mp4, .gif, .webp, or .png for a grid.",
+        help="Video to write: .mp4, .mov, .webm, .gif, .webp, .png for a grid, or images such as frames/%04d.png.",
         show_default="outputs/video.mp4; with --replay outputs/FILE",
     ),
 ]
@@ -120,16 +127,17 @@ def generate(
     negative: Negative = None,
     branch: Branch = None,
     negative_text: Annotated[str, typer.Option(help="Text of the first branch of guidance.")] = "",
-    strength: Strength = None,
     eta: Annotated[float, typer.Option(help="Noise of the sampler ddim: 0 is DDIM, 1 is DDPM.")] = 0.0,
     seed: Seeds = None,
     frames: Frames = None,
     size: Size = None,
+    loop: Loop = False,
+    composite: Composite = False,
     replay: Replay = None,
     batch: Batch = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace videos that exist.")] = False,
     devices: Devices = None,
-    **conditions: Any,
+    **further: Any,
 ) -> None:
     """Sample a video from any subset of the conditions.
 
@@ -138,6 +146,8 @@ def generate(
     """
     from vcjax.composer.request import request_from_arguments
 
+    given = options.condition_values(further)
+    composed = composition(further, mask_given="mask" in given)
     request = request_from_arguments(
         model,
         positive=options.names(positive),
@@ -146,15 +156,17 @@ def generate(
         negative_text=negative_text,
         guidance=options.number_list("--guidance", guidance, float),
         **options.guidance_settings(guidance_interval, guidance_rescale, guidance_every, reuse_every),
-        strength=options.strengths(strength),
         sampler=sampler,
         spacing=spacing,
         steps=steps,
         eta=eta,
         seeds=options.number_list("--seed", seed, int) or [0],
-        frames=frames,
+        frames=options.frame_count(frames),
         size=options.size(size),
-        **options.condition_values(conditions),
+        loop=loop,
+        composite=composite,
+        **given,
+        **composed,
     )
 
     @functools.cache
@@ -199,6 +211,7 @@ def _from_file(
 
 def _outputs(out: Path, request: Any) -> Iterator[tuple[Path, Any]]:
     """Yield a request of one seed, and its file, for each seed; all files are checked before the first is yielded."""
+    from vcjax.video.audio import check_audio
     from vcjax.video.write import check_output
 
     seeds = request.seeds
@@ -206,7 +219,9 @@ def _outputs(out: Path, request: Any) -> Iterator[tuple[Path, Any]]:
         raise BadInput(f"seeds must differ, not {', '.join(map(str, seeds))}")
     paths = [out] if len(seeds) == 1 else [out.with_stem(f"{out.stem}_{seed}") for seed in seeds]
     for path in paths:
-        check_output(path)
+        check_output(path, with_audio=request.audio is not None)
+    if request.audio is not None:
+        check_audio(request.audio)
     for path, seed in zip(paths, seeds, strict=True):
         yield path, dataclasses.replace(request, seeds=(seed,))
 
@@ -219,17 +234,19 @@ def _generate(
     Raises:
         BadInput: the request is invalid, or the file is another video and is not to be replaced.
     """
+    from vcjax.composer.completion import complete_request
     from vcjax.composer.record import generation_record, read_record, same_result, save_with_record
-    from vcjax.composer.request import complete_request
+    from vcjax.video.sequence import frame_path
 
     began = time.monotonic()
     progress(f"loading model {request.model}", 0, 0)
     composer = load(request.model)
     request = complete_request(request, composer)
     record = generation_record(request)
-    if path.exists() and not overwrite:
+    existing = frame_path(path, 0)  # of an image sequence
+    if existing.exists() and not overwrite:
         try:
-            kept = same_result(read_record(path), record)
+            kept = same_result(read_record(existing), record)
         except BadInput as error:
             raise BadInput(
                 f"{path} exists and holds no request: give --overwrite, or another file"
@@ -243,7 +260,7 @@ def _generate(
         _warn(f"{path}: one frame is asked of a model of clips of {composer.shape.frames} frames")
     (clip,) = composer.generate(request, progress)
     progress(f"writing {path}", 0, 0)
-    save_with_record(clip, path, record)
+    save_with_record(clip, path, record, request.audio)
     return path, (
         f"seed {request.seeds[0]}, {request.steps} steps of {request.sampler}, {len(clip)} frames of "
         f"{clip.height}x{clip.width} (height x width) at {clip.fps:g} fps, {time.monotonic() - began:.1f} seconds"

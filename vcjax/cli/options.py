@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from importlib import resources
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -139,15 +139,15 @@ def condition_values(options: Mapping[str, list[str] | None]) -> dict[str, Any]:
     Raises:
         BadInput: a condition is given twice, or a further input of extraction without its source video.
     """
-    finished = _pairs(CONDITION, options["condition"])
-    sources = _pairs(CONDITION_FROM, options["condition_from"])
+    finished = pairs(CONDITION, options["condition"])
+    sources = pairs(CONDITION_FROM, options["condition_from"])
     for name in CATALOGUE:
         for flag, values, table in (
             (_flag(name), options[name], finished),
             (f"{_flag(name)}-from", options.get(f"{name}_from"), sources),
         ):
             if values:
-                _add(table, name, _single(flag, values), flag)
+                _add(table, name, single(flag, values), flag)
     further = extract_options(options)
     for name, inputs in further.items():
         if name not in sources:
@@ -172,8 +172,8 @@ def extract_options(options: Mapping[str, list[str] | None]) -> dict[str, dict[s
     for name, family in CATALOGUE.items():
         for key in family.extract_options:
             if values := options[f"{name}_{key}"]:
-                further.setdefault(name, {})[key] = _single(f"{_flag(name)}-{key}", values)
-    for named, value in _pairs(EXTRACT_OPTION, options["extract_option"], NAMED).items():
+                further.setdefault(name, {})[key] = single(f"{_flag(name)}-{key}", values)
+    for named, value in pairs(EXTRACT_OPTION, options["extract_option"], NAMED).items():
         name, dot, key = named.partition(".")
         if not (name and dot and key):
             raise BadInput(f"{EXTRACT_OPTION} must be {NAMED}, such as mask.hide=hide.png, not {named!r}")
@@ -187,10 +187,10 @@ def finished_values(options: Mapping[str, list[str] | None]) -> dict[str, str]:
     Raises:
         BadInput: one is given twice.
     """
-    return {name: _single(_flag(name), values) for name in CATALOGUE if (values := options.get(name))}
+    return {name: single(_flag(name), values) for name in CATALOGUE if (values := options.get(name))}
 
 
-def _pairs(flag: str, values: list[str] | None, form: str = GIVEN) -> dict[str, str]:
+def pairs(flag: str, values: list[str] | None, form: str = GIVEN) -> dict[str, str]:
     """Return the values of a repeated option of the form NAME=VALUE, by name."""
     table: dict[str, str] = {}
     for text in values or ():
@@ -207,7 +207,8 @@ def _add(table: dict[str, Any], name: str, value: Any, flag: str) -> None:
     table[name] = value
 
 
-def _single(flag: str, values: list[str]) -> str:
+def single(flag: str, values: list[str]) -> str:
+    """Return the value of an option that is given once."""
     if len(values) > 1:
         raise BadInput(f"{flag} is given {len(values)} times: give it once")
     return values[0]
@@ -268,23 +269,22 @@ def guidance_settings(interval: NameList, rescale: float, every: int, reuse_ever
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def strengths(values: NameList) -> dict[str, float]:
-    """Return the strengths of a list option of NAME=NUMBER."""
-    factors = {}
-    for pair in names(values) or ():
-        name, _, number = pair.partition("=")
-        try:
-            factors[name] = float(number)
-        except ValueError as error:
-            raise BadInput(f"--strength must be NAME=NUMBER, such as depth=0.5, not {pair!r}") from error
-    return factors
-
-
-def size(text: str | None) -> tuple[int, int] | None:
+def size(text: str | None, flag: str = "--size") -> tuple[int, int] | None:
     """Return height and width of HEIGHTxWIDTH."""
     if text is None:
         return None
     height, _, width = text.partition("x")
     if not (height.isdecimal() and width.isdecimal()):
-        raise BadInput(f"--size must be HEIGHTxWIDTH, such as 64x96, not {text!r}")
+        raise BadInput(f"{flag} must be HEIGHTxWIDTH, such as 64x96, not {text!r}")
     return int(height), int(width)
+
+
+def frame_count(text: str | None) -> int | Literal["all"] | None:
+    """Return a number of frames, or `all`."""
+    if text is None:
+        return None
+    if text == "all":
+        return "all"
+    if not text.removeprefix("-").isdecimal():
+        raise BadInput(f"--frames must be a number of frames or all, not {text!r}")
+    return int(text)

@@ -8,10 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jaxtyping import Array, UInt8
 
 from vcjax.composer.denoising import FRESH_BLOCKS, Passes, denoiser
 from vcjax.diffusion.sampler import Sampler, Steps, sample
+from vcjax.diffusion.windows import Tiling, Windows, cut, merge
 from vcjax.models.autoencoder import Autoencoder, Posterior
 from vcjax.models.layout import SINGLE_DEVICE, Layout
 from vcjax.models.unet import UNet
@@ -43,8 +45,25 @@ def encode_map(stc: Any, parameters: Tree, condition: Array, size: tuple[int, in
 
 @jax.jit
 def add_map(total: Array, encoded: Array, weights: Array) -> Array:
-    """Add the encoding of a condition to the sum of each branch, with one weight per branch."""
-    return total + weights[:, None, None, None, None] * encoded
+    """Add the encoding of a condition to the sum of each branch, with weights `[G, #F, #h, #w, 1]`."""
+    return total + weights * encoded
+
+
+@struct.dataclass
+class WindowedInputs:
+    """What the UNet sees of a clip of several windows, beside its maps `[U, G, f, H, W, m]` and tokens `[P, G, L, D]`.
+
+    Attributes:
+        windows: the windows.
+        prompt: index of the tokens of each window in time, `[U]`.
+        placement: which placement of the windows each timestep has, `[T]`.
+        tiling: what the windows are made from.
+    """
+
+    windows: Windows
+    prompt: Any
+    placement: Any
+    tiling: Tiling = struct.field(pytree_node=False)
 
 
 @partial(compilation.jit, static_argnums=(0, 1, 2))
@@ -61,6 +80,7 @@ def sample_chunk(
     mask: Array,
     weights: Array | Any,
     rescale: Array | Any = None,
+    windowed: WindowedInputs | None = None,
 ) -> tuple[Any, Array]:
     """Take a chunk of the sampling steps.
 
@@ -78,6 +98,7 @@ def sample_chunk(
         mask: key mask of the tokens, `[G B, L]`.
         weights: guidance weights, `[G - 1]`.
         rescale: see `vcjax.diffusion.guidance.combine`.
+        windowed: windows of the clip; maps, tokens and mask are then as there. None for a clip of one window.
 
     Returns:
         State after the last step, and the estimate of x0 there, `[B, F, h, w, c]`.
@@ -85,6 +106,10 @@ def sample_chunk(
 
     def network(z: Array, t: Array, *, last: bool = False, deep: Any = None, keep: bool = False) -> Any:
         count = 1 if last else weights.shape[0] + 1
+        if windowed is not None:
+            return _merged(
+                unet, parameters, windowed, z, t, maps[:, -count:], tokens[:, -count:], mask[:, -count:]
+            ), None
         rows = slice(-z.shape[0], None) if last else slice(None)
         z, t = (jnp.concatenate([x] * count) for x in (z, t))
         fresh = FRESH_BLOCKS if keep or deep is not None else None
@@ -95,6 +120,43 @@ def sample_chunk(
     state, x0 = sample(sampler, denoiser(network, weights, rescale, passes), state, rows, keys)
     # Sharded as the input, for the next call.
     return jax.tree.map(unet.layout.replicated, state), unet.layout.replicated(x0)
+
+
+def _merged(
+    unet: UNet,
+    parameters: Tree,
+    windowed: WindowedInputs,
+    z: Array,
+    t: Array,
+    maps: Array,
+    tokens: Array,
+    mask: Array,
+) -> Array:
+    """Return the merged predictions of all windows, `[G B, N, H, W, c]`."""
+    tiling, branches, seeds = windowed.tiling, maps.shape[1], z.shape[0]
+
+    def rows(x: Array) -> Array:  # [n, G, ...] -> [n G B, ...]
+        return jnp.repeat(x.reshape(-1, *x.shape[2:]), seeds, 0)
+
+    def predict(pieces: Array, clips: Array, starts: Array) -> Array:
+        count = pieces.shape[0]
+        pieces = jnp.broadcast_to(pieces[:, None], (count, branches, *pieces.shape[1:]))
+        origin = starts.at[:, 0].set(0)  # maps of a window are cut in space alone
+        local = jnp.stack([cut(maps[clips[i]], origin[i], tiling.size) for i in range(count)])
+        prompt = jnp.asarray(windowed.prompt)[clips]
+        out = apply(
+            unet,
+            parameters,
+            pieces.reshape(-1, *pieces.shape[3:]),
+            jnp.full(count * branches * seeds, t[0]),
+            rows(local),
+            rows(tokens[prompt]),
+            rows(mask[prompt]),
+        )
+        return out.reshape(count, branches * seeds, *out.shape[1:])
+
+    placement = jnp.asarray(windowed.placement)[t[0]]
+    return merge(predict, z, windowed.windows, placement, tiling, branches)
 
 
 @partial(compilation.jit, static_argnums=0)

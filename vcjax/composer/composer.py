@@ -9,14 +9,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, Float, UInt8
 
+from vcjax.composer.completion import complete_request, request_shape
 from vcjax.composer.encoding import encode_conditions
 from vcjax.composer.model import LoadedModel
-from vcjax.composer.request import Request, complete_request, request_from_arguments, request_shape
-from vcjax.composer.sampling import Estimate, decode_latents, sample_latents
-from vcjax.conditions.base import ClipShape, SourceVideo
-from vcjax.conditions.media import sample_source
+from vcjax.composer.reading import ConditionReader, read_conditions
+from vcjax.composer.request import Request, request_from_arguments
+from vcjax.composer.sampling import Estimate, decode_latents, phases_of, sample_latents
+from vcjax.composer.tiling import tiling_of
+from vcjax.conditions.base import ClipShape
 from vcjax.conditions.preview import NO_TEXTS, previews
 from vcjax.errors import BadInput
 from vcjax.progress import ProgressCallback, no_progress
@@ -113,14 +115,49 @@ class Composer(LoadedModel):
             )
         request = complete_request(request, self)
         shape = request_shape(request, self)
+        phases = phases_of(self, request)
         progress("reading conditions", 0, 0)
-        inputs = {name: given.input for name, given in request.conditions.items()}
-        arrays = self.read(inputs, shape, request.seeds[0])
+        reader = self.reader(request)
         progress("encoding conditions", 0, 0)
-        encoded = encode_conditions(self, request, arrays, shape)
-        z = sample_latents(self, request, encoded, progress, on_step and partial(self._step_preview, on_step))
+        encoded = encode_conditions(self, request, reader, [phase.active for phase in phases])
+        z = sample_latents(
+            self,
+            request,
+            phases,
+            encoded,
+            reader.tiling,
+            progress,
+            on_step and partial(self._step_preview, on_step),
+        )
+        del encoded
         progress("decoding", 0, 0)
-        return [Clip(np.asarray(frames), shape.fps) for frames in decode_latents(self, z)]
+        return [Clip(self._decode(latents, request, reader), shape.fps) for latents in z]
+
+    def reader(self, request: Request) -> ConditionReader:
+        """Return the conditions of a complete request, of each of its windows."""
+        windows, shape = request.windows, request_shape(request, self)
+        assert windows.frames is not None
+        assert windows.size is not None
+        window_shape = self.clip_shape(windows.frames, (windows.size[0], windows.size[1]))
+        length = (shape.frames, *self.latent_shape(shape)[:2])
+        size = (windows.frames, *self.latent_shape(window_shape)[:2])
+        inputs = {name: given.input for name, given in request.conditions.items()}
+        tiling = tiling_of(windows, request.loop, length, size)
+        return ConditionReader(self, inputs, shape, request.seeds[0], tiling)
+
+    def _decode(
+        self, z: Float[Array, "N h w c"], request: Request, reader: ConditionReader
+    ) -> UInt8[np.ndarray, "N H W 3"]:
+        """Return the frames of a clip, with the pixels that conditions show where the request composites them."""
+        parts = []
+        for first, frames in decode_latents(self, z, reader.tiling.size[0]):
+            if request.composite:
+                start = min(first, reader.shape.frames - reader.tiling.size[0])
+                for name, array in reader.window_maps(start).items():
+                    if self.condition(name).composites:
+                        frames = self.condition(name).composite(frames, array[first - start :])
+            parts.append(frames)
+        return np.concatenate(parts)
 
     def _step_preview(self, on_step: StepCallback, estimate: Estimate) -> bool:
         assert self.latent_colours is not None
@@ -141,20 +178,7 @@ class Composer(LoadedModel):
             BadInput: a condition is unknown, or cannot be read or extracted.
         """
         check_seed(seed)
-        clips: dict[Any, Clip] = {}
-        arrays = {}
-        for name, value in conditions.items():
-            condition = self.condition(name)
-            if isinstance(value, SourceVideo):
-                condition.check_source(value, self.functions)
-                key = id(value.source) if isinstance(value.source, Clip) else str(value.source)
-                if key not in clips:
-                    clips[key] = sample_source(value, shape)
-                found = condition.extract(clips[key], shape, self.functions, seed, **value.extract_options)
-                arrays[name] = condition.checked(found, shape)
-            else:
-                arrays[name] = condition.read(value, shape, self.functions)
-        return arrays
+        return read_conditions(self, conditions, shape, seed)
 
     def preview(
         self, arrays: Mapping[str, np.ndarray], shape: ClipShape, texts: Mapping[str, str] = NO_TEXTS

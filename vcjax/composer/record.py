@@ -1,8 +1,9 @@
 """Records of generations: the request, model and versions that a video was made with, stored in the video file."""
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import jax
 import vcjax
 from vcjax.composer.loading import fingerprint
 from vcjax.composer.request import Request
+from vcjax.composer.strength import Strength
+from vcjax.conditions.keyframes import Keyframe, Keyframes
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
 
@@ -22,7 +25,7 @@ def generation_record(request: Request) -> dict[str, Any]:
     """Return the record of a request, in JSON's types.
 
     Args:
-        request: complete request (see `vcjax.composer.request.complete_request`) of one seed.
+        request: complete request (see `vcjax.composer.completion.complete_request`) of one seed.
 
     Raises:
         BadInput: the request holds an object in memory, or one of its files cannot be read.
@@ -40,9 +43,9 @@ def generation_record(request: Request) -> dict[str, Any]:
     }
 
 
-def save_with_record(clip: Clip, path: Path, record: dict[str, Any]) -> None:
-    """Write a clip with its record; see `read_record`."""
-    clip.save(path, json.dumps(record))
+def save_with_record(clip: Clip, path: Path, record: dict[str, Any], audio: str | None = None) -> None:
+    """Write a clip with its record, see `read_record`, and the sound of a file."""
+    clip.save(path, json.dumps(record), audio)
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -97,10 +100,40 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str],
 
 def _files(request: Request) -> Iterator[str]:
     """Yield the files that a request names."""
+    values = [request.audio]
     for given in request.conditions.values():
-        for value in (given.value, given.source, *given.extract_options.values()):
-            if isinstance(value, str | Path) and _is_file(str(value)):
-                yield str(value)
+        values += [given.value, given.source, *given.extract_options.values()]
+        if isinstance(given.strength, Strength):
+            values.append(given.strength.area)
+    for value in _nested(values):
+        if isinstance(value, str | Path):
+            yield from _existing(str(value))
+
+
+def _nested(value: Any) -> Iterator[Any]:
+    """Yield the values in tables and lists."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, Keyframes | Keyframe):
+        value = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _nested(each)
+    else:
+        yield value
+
+
+def _existing(name: str) -> Iterator[str]:
+    """Yield a file, or the images of a sequence; nothing where a text is neither."""
+    from vcjax.video.sequence import sequence_files
+
+    if _is_file(name):
+        yield name
+    elif "/" in name or "%" in name:
+        try:
+            yield from map(str, sequence_files(Path(name)) or ())
+        except BadInput:  # no images there: a text with a percent sign
+            return
 
 
 def _is_file(name: str) -> bool:

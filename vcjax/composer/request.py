@@ -4,19 +4,19 @@ import base64
 import dataclasses
 import io
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from vcjax.composer.model import LoadedModel
-from vcjax.conditions.base import ClipShape, Condition, SourceVideo
+from vcjax.composer.strength import Strength, strength_of
+from vcjax.composer.tiling import WindowSettings
+from vcjax.conditions.base import SourceVideo
+from vcjax.conditions.keyframes import Keyframe, Keyframes
 from vcjax.conditions.strokes import Strokes
-from vcjax.diffusion.sampler import sampling_steps
-from vcjax.diffusion.samplers import sampler_named
 from vcjax.errors import BadInput
-from vcjax.settings import check_seed, finite, integer, typed
+from vcjax.settings import finite, integer, typed
 
 ARRAY = "npy"  # key of an array in JSON: the bytes of a .npy file in base64
 Names = tuple[str, ...]
@@ -30,13 +30,13 @@ class ConditionInput:
         value: finished condition, see `Condition.accepts`; None where it is extracted.
         source: source video, a path or a clip in memory; None where it is finished.
         extract_options: further arguments of the extraction.
-        strength: factor of the encoding of a map, and of the difference of text and style from their null embedding.
+        strength: a number, or what it is a product of.
     """
 
     value: Any = None
     source: Any = None
     extract_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    strength: float = 1.0
+    strength: float | Strength = 1.0
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.source is None):
@@ -74,8 +74,13 @@ class Request:
         steps: number of sampling steps.
         eta: noise of the sampler, from 0 (deterministic) to 1.
         seeds: seed of the initial noise of each video.
-        frames: number of frames.
+        frames: number of frames; `all` is as many as the first source video has at the frame rate.
         size: height and width in pixels.
+        fps: frame rate, of the video and of the frames that are taken from source videos.
+        windows: windows of clips that are longer or larger than those of training.
+        loop: whether the first frame follows the last one.
+        composite: whether what the mask condition shows is copied to the video, pixel by pixel.
+        audio: file whose sound the video gets.
     """
 
     model: str = "tiny"
@@ -94,8 +99,13 @@ class Request:
     steps: int | None = None
     eta: float = 0.0
     seeds: tuple[int, ...] = (0,)
-    frames: int | None = None
+    frames: int | Literal["all"] | None = None
     size: tuple[int, ...] | None = None
+    fps: float | None = None
+    windows: WindowSettings = dataclasses.field(default_factory=WindowSettings)
+    loop: bool = False
+    composite: bool = False
+    audio: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the request in JSON's types; keys that are None are left out.
@@ -105,6 +115,8 @@ class Request:
         """
         table = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         table["conditions"] = {name: _input_to_json(name, x) for name, x in self.conditions.items()}
+        windows = dataclasses.asdict(self.windows)
+        table["windows"] = {key: value for key, value in windows.items() if value is not None}
         return json.loads(json.dumps({key: value for key, value in table.items() if value is not None}))
 
     @classmethod
@@ -116,9 +128,7 @@ class Request:
         """
         request: Request = typed(cls, table, "request")
         conditions = {
-            name: dataclasses.replace(
-                given, value=_from_json(f"request.conditions.{name}.value", given.value)
-            )
+            name: _input_from_json(f"request.conditions.{name}", given)
             for name, given in request.conditions.items()
         }
         return dataclasses.replace(request, conditions=conditions)
@@ -136,15 +146,20 @@ def request_from_arguments(
     guidance_rescale: float | int = 0.0,
     guidance_every: int = 1,
     reuse_every: int = 1,
-    strength: Mapping[str, float | int] | None = None,
+    strength: Mapping[str, float | int | Strength | Mapping[str, Any]] | None = None,
     sampler: str | None = None,
     spacing: str | None = None,
     steps: int | None = None,
     eta: float | int = 0.0,
     seed: int = 0,
     seeds: Sequence[int] | None = None,
-    frames: int | None = None,
+    frames: int | Literal["all"] | None = None,
     size: Sequence[int] | None = None,
+    fps: float | int | None = None,
+    windows: WindowSettings | Mapping[str, Any] | None = None,
+    loop: bool = False,
+    composite: bool = False,
+    audio: str | None = None,
     **conditions: Any,
 ) -> Request:
     """Return a request from the arguments of a call.
@@ -152,160 +167,59 @@ def request_from_arguments(
     Args:
         model: see `Request`, as the arguments that are not described here.
         guidance: guidance weight, or the weights of a chain.
-        strength: strength of conditions, by name; the default is 1.
+        strength: strength of conditions, by name: numbers, `Strength`, or tables of its attributes; the default is 1.
         seed: seed of the initial noise, and of randomly drawn conditions.
         seeds: seeds of several videos; excludes seed.
+        windows: `WindowSettings`, or a table of its attributes.
         **conditions: conditions by name: a finished condition (see `Condition.accepts`) or
             `vcjax.extract(source_video)`; None is no condition.
 
     Raises:
         BadInput: arguments exclude each other, or name a condition that the call does not pass.
     """
-    given = {name: value for name, value in conditions.items() if value is not None}
-    for name in strength or {}:
-        if name not in given:
-            raise BadInput(f"strength names condition {name!r}, but the request has no such condition")
-    if seeds is not None and seed:
-        raise BadInput("seed and seeds exclude each other: give one of them")
-    weights = guidance if isinstance(guidance, Sequence) or guidance is None else (guidance,)
+    arguments = locals()
+    numbers = {name: arguments[name] for name in NUMBERS if arguments[name] is not None}
     return Request(
-        model=model,
-        conditions={
-            name: _input(value, finite(f"strength of {name}", (strength or {}).get(name, 1.0)))
-            for name, value in given.items()
-        },
+        **{name: arguments[name] for name in UNCHANGED},
+        **{name: NUMBERS[name](name, value) for name, value in numbers.items()},
+        conditions=_inputs(conditions, strength or {}),
         positive=_names("positive", positive),
         negative=_names("negative", negative),
         branches=None if branches is None else tuple(_names("branches", names) or () for names in branches),
-        negative_text=negative_text,
-        guidance=None if weights is None else tuple(finite("guidance", weight) for weight in weights),
-        guidance_interval=None
-        if guidance_interval is None
-        else tuple(finite("guidance_interval", level) for level in guidance_interval),
-        guidance_rescale=finite("guidance_rescale", guidance_rescale),
-        guidance_every=integer("guidance_every", guidance_every),
-        reuse_every=integer("reuse_every", reuse_every),
-        sampler=sampler,
-        spacing=spacing,
-        steps=None if steps is None else integer("steps", steps),
-        eta=finite("eta", eta),
-        seeds=(seed,) if seeds is None else tuple(seeds),
-        frames=frames,
-        size=None if size is None else _size(size),
+        guidance=_floats("guidance", guidance),
+        guidance_interval=_floats("guidance_interval", guidance_interval),
+        seeds=_seeds(seed, seeds),
+        size=None if size is None else check_size(size),
+        windows=_windows(windows),
     )
 
 
-def complete_request(request: Request, model: LoadedModel) -> Request:
-    """Validate a request and complete it with a model's defaults.
-
-    Branches that are equal are merged, since their difference is 0; the first is left out where the second has weight 1,
-    which cancels it.
-
-    Raises:
-        BadInput: an unknown condition or name, or a number out of range.
-    """
-    conditions = {name: model.condition(name) for name in request.conditions}
-    for seed in request.seeds:
-        check_seed(seed)
-    if not request.seeds:
-        raise BadInput("seeds must hold at least one")
-    for name, given in request.conditions.items():
-        finite(f"strength of {name}", given.strength)
-    branches, guidance = _completed_branches(request, conditions, model.defaults.guidance)
-    first_text = request.negative_text
-    if guidance and guidance[0] == 1.0:  # out(c_0) + 1 (out(c_1) - out(c_0)) + ... is without c_0
-        branches, guidance, first_text = branches[1:], guidance[1:], ""
-    _check_passes(request)
-    shape = request_shape(request, model)
-    name = request.sampler or model.defaults.sampler
-    sampler = sampler_named(name)
-    spacing = request.spacing or sampler.spacing(model.schedule)
-    steps = integer("steps", model.defaults.steps if request.steps is None else request.steps)
-    sampling_steps(  # raises where steps, eta or spacing are out of range
-        sampler, model.schedule, steps, prediction=model.prediction, eta=request.eta, spacing=spacing
-    )
-    return dataclasses.replace(
-        request,
-        positive=None,
-        negative=None,
-        branches=branches,
-        negative_text=first_text,
-        guidance=guidance,
-        sampler=name,
-        spacing=spacing,
-        steps=steps,
-        frames=shape.frames,
-        size=(shape.height, shape.width),
-    )
+UNCHANGED = ("model", "negative_text", "sampler", "spacing", "frames", "loop", "composite", "audio")
+NUMBERS: dict[str, Callable[[str, Any], Any]] = {
+    "guidance_rescale": finite,
+    "guidance_every": integer,
+    "reuse_every": integer,
+    "steps": integer,
+    "eta": finite,
+    "fps": finite,
+}
 
 
-def request_shape(request: Request, model: LoadedModel) -> ClipShape:
-    """Return the shape of a request's videos.
-
-    Raises:
-        BadInput: see `LoadedModel.clip_shape`.
-    """
-    return model.clip_shape(request.frames, None if request.size is None else _size(request.size))
+def _floats(key: str, values: Any) -> tuple[float, ...] | None:
+    """Return a number or numbers as a tuple."""
+    if values is None:
+        return None
+    return tuple(finite(key, value) for value in (values if isinstance(values, Sequence) else (values,)))
 
 
-def _completed_branches(
-    request: Request, conditions: Mapping[str, Condition], default: float
-) -> tuple[tuple[Names, ...], tuple[float, ...]]:
-    """Return the branches of guidance and their weights."""
-    if request.branches is None:
-        maps = tuple(name for name, condition in conditions.items() if condition.kind != "tokens")
-        negative = maps if request.negative is None else request.negative
-        positive = tuple(conditions) if request.positive is None else request.positive
-        branches, where = (negative, positive), ("negative", "positive")
-    elif request.positive is None and request.negative is None:
-        branches, where = request.branches, ("branches",) * len(request.branches)
-    else:
-        raise BadInput("branches exclude positive and negative: give the branches alone")
-    if not branches:
-        raise BadInput("branches must hold at least one set of conditions")
-    for key, names in zip(where, branches, strict=True):
-        for name in names:
-            if name not in conditions:
-                raise BadInput(f"{key} names condition {name!r}, but the request has no such condition")
-    weights = (default,) * (len(branches) - 1) if request.guidance is None else request.guidance
-    if len(weights) != len(branches) - 1:
-        raise BadInput(
-            f"guidance must have one weight fewer than branches, {len(branches) - 1}, not {len(weights)}"
-        )
-    for weight in weights:
-        finite("guidance", weight)
-    if request.negative_text and any(conditions[name].absent_is_null for name in branches[0]):
-        raise BadInput(
-            "negative_text needs a first branch without text: it takes the place of the text there"
-        )
-    merged: list[Names] = [branches[0]]
-    merged_weights: list[float] = []
-    for names, weight in zip(branches[1:], weights, strict=True):
-        other_text = len(merged) == 1 and request.negative_text  # that of the first branch differs
-        if set(names) != set(merged[-1]) or other_text:
-            merged.append(names)
-            merged_weights.append(weight)
-    return tuple(merged), tuple(merged_weights)
+def _seeds(seed: int, seeds: Sequence[int] | None) -> tuple[int, ...]:
+    if seeds is not None and seed:
+        raise BadInput("seed and seeds exclude each other: give one of them")
+    return (seed,) if seeds is None else tuple(seeds)
 
 
-def _check_passes(request: Request) -> None:
-    """Raise BadInput for settings of guidance and reuse that are out of range."""
-    interval = request.guidance_interval
-    if interval is not None and not (len(interval) == 2 and 0 <= interval[0] < interval[1]):
-        raise BadInput(
-            "guidance_interval must be two noise levels sigma / alpha, the lower first, such as (0.3, 5), "
-            f"not {', '.join(f'{level:g}' for level in interval)}"
-        )
-    if not 0 <= request.guidance_rescale <= 1:
-        raise BadInput(f"guidance_rescale must be from 0 to 1, not {request.guidance_rescale:g}")
-    for name in ("guidance_every", "reuse_every"):
-        if getattr(request, name) < 1:
-            raise BadInput(f"{name} must be at least 1, not {getattr(request, name)}")
-    if 1 < request.guidance_every != request.reuse_every > 1:
-        raise BadInput(
-            f"guidance_every and reuse_every must be equal where both are above 1, not {request.guidance_every} and "
-            f"{request.reuse_every}"
-        )
+def _windows(windows: WindowSettings | Mapping[str, Any] | None) -> WindowSettings:
+    return windows if isinstance(windows, WindowSettings) else typed(WindowSettings, windows or {}, "windows")
 
 
 def _names(key: str, names: Collection[str] | None) -> Names | None:
@@ -314,13 +228,28 @@ def _names(key: str, names: Collection[str] | None) -> Names | None:
     return None if names is None else tuple(names)
 
 
-def _size(size: Any) -> tuple[int, int]:
+def check_size(size: Any) -> tuple[int, int]:
+    """Return height and width, or raise BadInput."""
     if not isinstance(size, tuple | list) or len(size) != 2:
         raise BadInput(f"size must be height and width, such as (64, 96), not {size!r}")
     return integer("height", size[0]), integer("width", size[1])
 
 
-def _input(value: Any, strength: float) -> ConditionInput:
+def _inputs(conditions: Mapping[str, Any], strengths: Mapping[str, Any]) -> dict[str, ConditionInput]:
+    """Return the conditions of a call; those that are None are left out."""
+    given = {name: value for name, value in conditions.items() if value is not None}
+    for name in strengths:
+        if name not in given:
+            raise BadInput(f"strength names condition {name!r}, but the request has no such condition")
+    return {name: _input(value, _strength(name, strengths.get(name, 1.0))) for name, value in given.items()}
+
+
+def _strength(name: str, given: Any) -> float | Strength:
+    strength = strength_of(name, given)
+    return strength.to_json() if strength == Strength(value=strength.value) else strength
+
+
+def _input(value: Any, strength: float | Strength) -> ConditionInput:
     if isinstance(value, SourceVideo):
         return ConditionInput(
             source=value.source, extract_options=dict(value.extract_options), strength=strength
@@ -336,9 +265,21 @@ def _input_to_json(name: str, given: ConditionInput) -> dict[str, Any]:
         table["source"] = _to_json(name, given.source)
     if given.extract_options:
         table["extract_options"] = {key: _to_json(name, x) for key, x in given.extract_options.items()}
-    if given.strength != 1:
+    if isinstance(given.strength, Strength):
+        parts = given.strength.to_json()
+        if given.strength.area is not None:
+            parts["area"] = _to_json(name, given.strength.area)
+        table["strength"] = parts
+    elif given.strength != 1:
         table["strength"] = given.strength
     return table
+
+
+def _input_from_json(where: str, given: ConditionInput) -> ConditionInput:
+    strength = given.strength
+    if isinstance(strength, Strength):
+        strength = dataclasses.replace(strength, area=_from_json(f"{where}.strength.area", strength.area))
+    return dataclasses.replace(given, value=_from_json(f"{where}.value", given.value), strength=strength)
 
 
 def _to_json(name: str, value: Any) -> Any:
@@ -346,6 +287,13 @@ def _to_json(name: str, value: Any) -> Any:
         return str(value)
     if isinstance(value, Strokes):
         return dataclasses.asdict(value)
+    if isinstance(value, Keyframes | Keyframe):
+        parts = {f.name: _to_json(name, getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {key: x for key, x in parts.items() if x is not None}
+    if isinstance(value, list | tuple):
+        return [_to_json(name, each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(key): _to_json(name, x) for key, x in value.items()}
     if isinstance(value, np.ndarray):
         buffer = io.BytesIO()
         np.save(buffer, value, allow_pickle=False)

@@ -1,7 +1,8 @@
 """Sampling and decoding of latents: loops that know no condition, only what is encoded of them."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,14 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from vcjax.composer.compiled import STEPS_PER_CALL, decode, sample_chunk
+from vcjax.composer.compiled import STEPS_PER_CALL, WindowedInputs, decode, sample_chunk
 from vcjax.composer.denoising import Passes
-from vcjax.composer.encoding import EncodedConditions
+from vcjax.composer.encoding import Active, EncodedConditions
 from vcjax.composer.model import LoadedModel
 from vcjax.composer.request import Request
+from vcjax.composer.strength import strength_of
 from vcjax.diffusion.sampler import Steps, sampling_steps
 from vcjax.diffusion.samplers import sampler_named
-from vcjax.diffusion.schedule import Schedule
+from vcjax.diffusion.windows import Tiling, repeated_noise
 from vcjax.errors import BadInput
 from vcjax.models.layout import Layout
 from vcjax.progress import ProgressCallback
@@ -40,62 +42,118 @@ class Estimate:
 StepCallback = Callable[[Estimate], bool]  # called after each chunk of steps; True stops
 
 
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """Steps that are taken alike.
+
+    Attributes:
+        rows: the steps.
+        guided: whether all branches of guidance are evaluated, or the last one alone.
+        active: names of the conditions that are present.
+    """
+
+    rows: Steps
+    guided: bool
+    active: Active
+
+
+def phases_of(model: LoadedModel, request: Request) -> list[Phase]:
+    """Divide the steps of a request by where guidance and conditions are present.
+
+    Guidance outside a limited interval costs time and diversity (arXiv 2404.07724).
+
+    Args:
+        model: model whose schedule is used.
+        request: complete request, see `complete_request`.
+
+    Raises:
+        BadInput: steps, eta or spacing are out of range.
+    """
+    table = sampling_steps(
+        sampler_named(request.sampler or model.defaults.sampler),
+        model.schedule,
+        request.steps or 0,
+        prediction=model.prediction,
+        eta=request.eta,
+        spacing=request.spacing,
+    )
+    alpha_bar = model.schedule.alpha_bar[table.t]
+    with np.errstate(divide="ignore"):
+        noise = np.sqrt((1 - alpha_bar) / alpha_bar)
+    low, high = request.guidance_interval or (0.0, np.inf)
+    guided = (low <= noise) & (noise <= high)
+    present = {
+        name: strength_of(name, given.strength).active(table.t, len(model.schedule.alpha_bar))
+        for name, given in request.conditions.items()
+    }
+    keys = [
+        (bool(guided[i]), frozenset(name for name, there in present.items() if there[i]))
+        for i in range(len(table))
+    ]
+    ends = [i for i in range(1, len(keys)) if keys[i] != keys[i - 1]] + [len(keys)]
+    return [Phase(table[first:end], *keys[first]) for first, end in itertools.pairwise([0, *ends])]
+
+
 def sample_latents(
     model: LoadedModel,
     request: Request,
-    encoded: EncodedConditions,
+    phases: Sequence[Phase],
+    encoded: Mapping[Active, EncodedConditions],
+    tiling: Tiling,
     progress: ProgressCallback,
     on_step: StepCallback | None = None,
-) -> Float[Array, "B F h w c"]:
+) -> Float[Array, "B N H W c"]:
     """Sample a latent for each seed of a request.
 
     Args:
         model: model whose UNet is used.
         request: complete request, see `complete_request`.
-        encoded: its conditions.
+        phases: its steps.
+        encoded: its conditions, by those that are present in a phase.
+        tiling: windows of the latents.
         progress: called before compilation and after each chunk of steps.
         on_step: called with an estimate of the result after each chunk but the last. If it returns True, the estimate is
             the result.
 
     Raises:
-        BadInput: steps, eta or spacing are out of range, or latents are not finite.
+        BadInput: latents are not finite.
     """
     sampler, seeds = sampler_named(request.sampler or model.defaults.sampler), request.seeds
-    table = sampling_steps(
-        sampler, model.schedule, request.steps or 0, prediction=model.prediction, eta=request.eta,
-        spacing=request.spacing,
-    )  # fmt: skip
     keys = [jax.random.split(jax.random.key(seed)) for seed in seeds]
-    latent = (*encoded.maps.shape[1:4], model.networks.unet.latent_channels)
-    z = model.replicate(jnp.stack([jax.random.normal(initial, latent) for initial, _ in keys]))
-    step_keys = jnp.stack([step_key for _, step_key in keys])
-    # Rows of the first branch for all seeds, then rows of the next branch.
-    given = tuple(
-        model.replicate(jnp.repeat(x, len(seeds), 0)) for x in (encoded.maps, encoded.tokens, encoded.mask)
+    z = model.replicate(
+        jnp.stack([_noise(model, request, tiling, *pair) for pair in zip(seeds, keys, strict=True)])
     )
+    step_keys = jnp.stack([step_key for _, step_key in keys])
     weights = np.array(request.guidance, np.float32)
     rescale = np.float32(request.guidance_rescale) if request.guidance_rescale and weights.size else None
     progress("loading weights", 0, 0)
     parameters = model.parameters("unet")
-    passes = passes_of(request)
+    passes, unet = passes_of(request), model.networks.unet
+    windowed = None if tiling.whole else _windowed(model, phases, tiling, encoded)
+    if windowed is not None and model.mesh is not None:
+        unet = unet.clone(layout=Layout(model.mesh, model.mesh.axis_names, ()))
+    inputs = {
+        active: [model.replicate(x) for x in _rows(each, len(seeds), windowed is None)]
+        for active, each in encoded.items()
+    }
 
-    def run_chunk(state: Any, rows: Any, guided: bool) -> Any:
-        # Without guidance the last branch alone is evaluated.
-        settings = (*given, weights, rescale) if guided else (*(x[-len(seeds) :] for x in given), weights[:0])
-        unet, reused = model.networks.unet, passes if guided or passes.deep else Passes()
-        return sample_chunk(sampler, unet, reused, parameters, state, rows, step_keys, *settings)
+    def run_chunk(state: Any, rows: Any, phase: Phase) -> Any:
+        given = inputs[phase.active]
+        settings = (*given, weights, rescale)
+        if not phase.guided:  # the last branch alone is evaluated
+            last = [x[:, -1:] for x in given] if windowed else [x[-len(seeds) :] for x in given]
+            settings = (*last, weights[:0], None)
+        reused = passes if phase.guided or passes.deep else Passes()
+        return sample_chunk(sampler, unet, reused, parameters, state, rows, step_keys, *settings, windowed)
 
     size = -(-STEPS_PER_CALL // passes.every) * passes.every
-    chunks = [
-        (rows, guided)
-        for part, guided in guided_parts(table, model.schedule, request.guidance_interval)
-        for rows in part.chunks(size)
-    ]
+    chunks = [(rows, phase) for phase in phases for rows in phase.rows.chunks(size)]
     progress("compiling the sampler", 0, 0)
     state = sampler.init(z)
-    for guided in {guided for _, guided in chunks}:  # compiles, and takes no step
-        state, _ = run_chunk(state, chunks[0][0].none(), guided)
-    state, estimate = _run(run_chunk, state, chunks, len(table), progress, on_step)
+    for phase in {phase.guided: phase for phase in phases}.values():  # compiles, and takes no step
+        state, _ = run_chunk(state, chunks[0][0].none(), phase)
+    total = sum(len(phase.rows) for phase in phases)
+    state, estimate = _run(run_chunk, state, chunks, total, progress, on_step)
     z = sampler.latents(state) if estimate is None else estimate
     if not jnp.isfinite(z).all():
         raise BadInput(
@@ -105,18 +163,47 @@ def sample_latents(
     return z
 
 
+def _noise(model: LoadedModel, request: Request, tiling: Tiling, seed: int, keys: Any) -> Array:
+    """Return the initial noise of a seed."""
+    noise = jax.random.normal(keys[0], (*tiling.length, model.networks.unet.latent_channels))
+    length, size = tiling.length[0], tiling.size[0]
+    if length == size or request.windows.noise != "repeat":
+        return noise
+    return noise[repeated_noise(seed, length, size, tiling.stride(0))]
+
+
+def _rows(encoded: EncodedConditions, seeds: int, single: bool) -> list[Array]:
+    """Return maps, tokens and mask: those of the one window repeated for all seeds, or those of each window."""
+    if not single:
+        return [encoded.maps, encoded.tokens, encoded.mask]
+    # Rows of the first branch for all seeds, then rows of the next branch.
+    return [jnp.repeat(x[0], seeds, 0) for x in (encoded.maps, encoded.tokens, encoded.mask)]
+
+
+def _windowed(
+    model: LoadedModel, phases: Sequence[Phase], tiling: Tiling, encoded: Mapping[Active, EncodedConditions]
+) -> WindowedInputs:
+    """Return the windows, whose placement changes from step to step."""
+    t = np.unique(np.concatenate([phase.rows.t for phase in phases]))[::-1]
+    placement = np.zeros(len(model.schedule.alpha_bar), np.int32)
+    placement[t] = np.arange(len(t)) % tiling.offsets
+    table = tiling.table(1 if model.mesh is None else model.mesh.size)
+    prompt = next(iter(encoded.values())).prompt
+    return WindowedInputs(windows=table, prompt=prompt, placement=placement, tiling=tiling)
+
+
 def _run(
-    run_chunk: Callable[[Any, Steps, bool], tuple[Any, Array]],
+    run_chunk: Callable[[Any, Steps, Phase], tuple[Any, Array]],
     state: Any,
-    chunks: Sequence[tuple[Steps, bool]],
+    chunks: Sequence[tuple[Steps, Phase]],
     total: int,
     progress: ProgressCallback,
     on_step: StepCallback | None,
 ) -> tuple[Any, Array | None]:
     """Run chunks of steps; return the last state, and the estimate of x0 where `on_step` has stopped."""
     completed = 0
-    for rows, guided in chunks:
-        before, (state, x0) = state, run_chunk(state, rows, guided)
+    for rows, phase in chunks:
+        before, (state, x0) = state, run_chunk(state, rows, phase)
         if on_step is None:
             jax.block_until_ready(before)  # so that the next chunk is always waiting for the device
             progress("sampling", completed, total)
@@ -131,31 +218,18 @@ def _run(
     return state, None
 
 
-def guided_parts(
-    table: Steps, schedule: Schedule, interval: tuple[float, ...] | None
-) -> Iterator[tuple[Steps, bool]]:
-    """Yield runs of steps inside and outside the interval of noise levels with guidance, and whether they are guided.
-
-    Guidance outside a limited interval costs time and diversity (arXiv 2404.07724).
-    """
-    alpha_bar = schedule.alpha_bar[table.t]
-    with np.errstate(divide="ignore"):
-        noise = np.sqrt((1 - alpha_bar) / alpha_bar)
-    low, high = interval or (0.0, np.inf)
-    guided = (low <= noise) & (noise <= high)
-    first = 0
-    for end in [*np.flatnonzero(np.diff(guided)) + 1, len(table)]:
-        yield table[first:end], bool(guided[first])
-        first = end
-
-
 def passes_of(request: Request) -> Passes:
     """Return which evaluations of the network the steps of a request take."""
     deep, difference = request.reuse_every > 1, request.guidance_every > 1
     return Passes(max(request.reuse_every, request.guidance_every), deep, difference)
 
 
-def decode_latents(model: LoadedModel, z: Float[Array, "B F h w c"]) -> list[UInt8[Array, "F H W 3"]]:
-    """Decode latents to the frames of each clip, one clip after another."""
+def decode_latents(
+    model: LoadedModel, z: Float[Array, "N h w c"], frames: int
+) -> Iterator[tuple[int, UInt8[np.ndarray, "f H W 3"]]]:
+    """Yield the frames of a clip, `frames` at a time, with the index of the first of them."""
     parameters, layout = model.parameters("autoencoder"), Layout(model.mesh)
-    return [decode(model.networks.autoencoder, parameters, latents, layout) for latents in z]
+    for first in range(0, len(z), frames):
+        start = min(first, len(z) - frames)  # parts of one length are compiled once
+        part = decode(model.networks.autoencoder, parameters, z[start : start + frames], layout)
+        yield first, np.asarray(part)[first - start :]

@@ -6,7 +6,7 @@ from os import PathLike
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int, UInt8
 
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
@@ -118,6 +118,7 @@ class Condition:
             `over`.
         stored_as: description of the storage format in a prepared data set, and of its error.
         measures: measures of how well videos follow the condition, which `vcjax evaluate --data` computes.
+        composites: whether the condition shows pixels of the video, which `composite` copies.
     """
 
     name: ClassVar[str]
@@ -132,6 +133,29 @@ class Condition:
     drawn_over: ClassVar[str] = ""
     stored_as: ClassVar[str] = ""
     measures: ClassVar[tuple[Measure, ...]] = ()
+    composites: ClassVar[bool] = False
+
+    def at(self, value: Any, frame: int) -> Any:
+        """Return the value of a token condition that holds at a frame, for one that changes with time."""
+        return value
+
+    def changes(self, value: Any) -> tuple[int, ...]:
+        """Return the frames at which a token condition that changes with time does so."""
+        return ()
+
+    def window(self, array: np.ndarray, frames: Int[np.ndarray, "f"]) -> np.ndarray:
+        """Return these frames of a temporal condition, as the condition of a clip that they are."""
+        return array[frames]
+
+    def streams(self, extract_options: Mapping[str, Any]) -> bool:
+        """Return whether a part of a clip can be extracted without the rest, so that a long clip is never whole in memory."""
+        return True
+
+    def composite(
+        self, frames: UInt8[np.ndarray, "F H W 3"], array: np.ndarray
+    ) -> UInt8[np.ndarray, "F H W 3"]:
+        """Return frames with the pixels that the condition shows."""
+        raise NotImplementedError
 
     def embed(self, array: np.ndarray, networks: Functions) -> np.ndarray:
         """Return the input of the token encoder, `[T, D]` or `[D]`, for the result of `read` or `extract`."""

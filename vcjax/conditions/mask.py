@@ -1,13 +1,16 @@
 """The mask condition: a video with a hidden region, which the model fills."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, UInt8
 
 from vcjax.conditions.base import ClipShape, Functions, Kind
-from vcjax.conditions.media import BLACK, brightness, describe_source, load_array, load_frames
+from vcjax.conditions.keyframes import as_keyframes
+from vcjax.conditions.mask_polygons import as_mask_polygons
+from vcjax.conditions.media import BLACK, brightness, describe_source, is_still, load_array, load_frames
 from vcjax.conditions.preview import to_rgb
 from vcjax.conditions.random_mask import random_mask
 from vcjax.conditions.storage import ImageFileCondition
@@ -19,7 +22,7 @@ from vcjax.video.clip import Clip
 class Mask(ImageFileCondition):
     """Masked video: channels are x (1 - m) for RGB frames x in [-1, 1], and 1 - m.
 
-    m is 1 where a pixel is hidden, and the same in every frame.
+    m is 1 where a pixel is hidden. In training it is the same in every frame.
     """
 
     name: ClassVar[str] = "mask"
@@ -30,14 +33,20 @@ class Mask(ImageFileCondition):
     stored_as: ClassVar[str] = "8-bit frames, JPEG where PNG is too large: real videos above 37 dB"
     summary: ClassVar[str] = "a video with a hidden region, for inpainting"
     accepts: ClassVar[str] = (
-        "an array (.npy) of 4 channels, RGB in [-1, 1] that is 0 where hidden and visibility (0 or 1)"
+        "keyframes (.json), or an array (.npy) of 4 channels, RGB in [-1, 1] that is 0 where hidden and visibility (0 or 1)"
     )
     extract_options: ClassVar[dict[str, str]] = {
-        "hide": "an image whose white parts are hidden; a random mask without it"
+        "hide": "an image or a video whose white parts are hidden, or polygons (.json); a random mask without it"
     }
+    composites: ClassVar[bool] = True
 
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 4"]:
-        """Read a finished mask condition from an array."""
+        """Read a finished mask condition from an array, or keyframes: pictures that are visible in their frames."""
+        keyframes = as_keyframes(source)
+        if keyframes is not None:
+            frames, visible = keyframes.frames(shape, self.size(shape))
+            hidden = np.broadcast_to(~visible[:, None, None], frames.shape[:3])
+            return hide(frames.astype(np.float32) / 127.5 - 1, hidden)
         array = load_array(source)
         if array is None:
             raise BadInput(
@@ -52,11 +61,32 @@ class Mask(ImageFileCondition):
         """Mask the clip with the image `hide`, or with the random mask of `seed`."""
         size = self.size(shape)
         frames = self.stored_features(clip, "", shape, networks)
-        if extract_options.get("hide") is None:
-            hidden = random_mask(seed, size)
+        mask = extract_options.get("hide")
+        polygons = as_mask_polygons(mask)
+        if mask is None:
+            hidden = random_mask(seed, size)[None]
+        elif polygons is not None:
+            hidden = polygons.hidden(shape.frames, *size)
         else:
-            hidden = brightness(load_frames(extract_options["hide"], shape, 1, BLACK), size)[0, ..., 0] > 0.5
+            count = 1 if is_still(mask) else shape.frames
+            hidden = brightness(load_frames(mask, shape, count, BLACK), size)[..., 0] > 0.5
         return hide(frames, hidden)
+
+    def streams(self, extract_options: Mapping[str, Any]) -> bool:
+        """Return whether parts of a clip can be extracted by themselves: not where the mask is one of the whole clip."""
+        mask = extract_options.get("hide")
+        return mask is None or (as_mask_polygons(mask) is None and is_still(mask))
+
+    def composite(
+        self, frames: UInt8[np.ndarray, "F H W 3"], array: Float32[np.ndarray, "F h w 4"]
+    ) -> UInt8[np.ndarray, "F H W 3"]:
+        """Return frames with the visible pixels of the mask condition, resized to theirs."""
+        from vcjax.video.resize import resize_crop
+
+        shown = ((array[..., :3] / 2 + 0.5) * 255).round().astype(np.uint8)
+        size = frames.shape[1:3]
+        visible = resize_crop((array[..., 3:] * 255).astype(np.uint8).repeat(3, -1), *size, rule="map") > 254
+        return np.where(visible, resize_crop(shown, *size, rule="map"), frames)
 
     def stored_features(
         self, clip: Clip, caption: str, shape: ClipShape, networks: Functions
@@ -70,7 +100,7 @@ class Mask(ImageFileCondition):
         self, stored: Float32[np.ndarray, "F H W 3"], seed: int
     ) -> Float32[np.ndarray, "F H W 4"]:
         """Mask the frames with the random mask of `seed`."""
-        return hide(stored, random_mask(seed, stored.shape[1:3]))
+        return hide(stored, random_mask(seed, stored.shape[1:3])[None])
 
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
         """Return the visible part; hidden pixels are grey."""
@@ -78,15 +108,15 @@ class Mask(ImageFileCondition):
 
 
 def hide(
-    frames: Float[Any, "*B F H W 3"], hidden: Bool[Any, "*B H W"], xp: Any = np
+    frames: Float[Any, "*B F H W 3"], hidden: Bool[Any, "*B #F H W"], xp: Any = np
 ) -> Float[Any, "*B F H W 4"]:
-    """Return the mask condition of frames in [-1, 1] and one mask for all frames of a clip.
+    """Return the mask condition of frames in [-1, 1] and a mask for all or for each frame of a clip.
 
     Args:
         frames: frames in [-1, 1].
         hidden: True hides a pixel.
         xp: `numpy` or `jax.numpy`, whichever the arrays are of.
     """
-    visible = (~hidden).astype(frames.dtype)[..., None, :, :, None]
+    visible = (~hidden).astype(frames.dtype)[..., None]
     visible = xp.broadcast_to(visible, (*frames.shape[:-1], 1))
     return xp.concatenate([frames * visible, visible], -1)

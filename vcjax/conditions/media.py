@@ -1,6 +1,7 @@
 """Frames and arrays from files, clips and arrays that the user provides."""
 
 import dataclasses
+import math
 import pathlib
 import warnings
 from os import PathLike
@@ -23,40 +24,87 @@ class FileClip(Clip):
     """A clip sampled from a file, for conditions that extract from the file itself.
 
     Attributes:
-        path: the file; frame i is displayed i / `fps` seconds after its beginning.
+        path: the file; frame i is displayed (`first` + i) / `fps` seconds after its beginning.
+        first: index of the first frame in the file, at `fps`.
     """
 
     path: FilePath
+    first: int = 0
 
 
-def sample_source(video: SourceVideo, shape: ClipShape) -> Clip:
+def sample_source(video: SourceVideo, shape: ClipShape, first: int = 0, count: int | None = None) -> Clip:
     """Sample a source video at the model's frame rate and number of frames, in its own size.
 
     A clip in memory with exactly that number of frames is returned unchanged; the clip of a file is a
     `FileClip`. A source shorter than the model's clips is sampled at a higher rate (see `sampling_rate`),
     which is the rate of the result. If frames are still missing, as for an image, the last frame is repeated.
 
+    Args:
+        video: the source.
+        shape: shape of the whole clip.
+        first: first of the frames to return.
+        count: number of frames to return; all of the clip's if None.
+
     Raises:
         BadInput: the file cannot be read.
     """
-    return _sample(video.source, shape, WHITE)
+    return _sample(video.source, shape, WHITE, first, shape.frames if count is None else count)
 
 
-def _sample(source: Any, shape: ClipShape, background: tuple[int, int, int]) -> Clip:
+def is_still(source: Any) -> bool:
+    """Return whether a source is one image."""
     if isinstance(source, Clip):
-        if len(source) == shape.frames:
+        return len(source) == 1
+    from vcjax.video.read import probe
+
+    return probe(source).frames == 1
+
+
+def frames_at(source: Any, fps: float) -> int:
+    """Return how many frames a source video has at a frame rate.
+
+    Raises:
+        BadInput: it declares neither its duration nor its frames.
+    """
+    if isinstance(source, Clip):
+        seconds = source.seconds
+    else:
+        from vcjax.video.read import probe
+
+        info = probe(source)
+        if info.seconds is None and info.frames is not None:  # images
+            return info.frames
+        seconds = info.seconds
+    if seconds is None:
+        raise BadInput(f"{source} declares no duration: give a number of frames")
+    return max(1, int(seconds * fps + TIME_TOLERANCE))
+
+
+def _sample(source: Any, shape: ClipShape, background: tuple[int, int, int], first: int, count: int) -> Clip:
+    if isinstance(source, Clip):
+        if len(source) == shape.frames == count:
             return source
-        rate = _rate(source.seconds if len(source) > 1 else None, shape)
-        times = np.arange(shape.frames) * (source.fps / rate)
-        positions = np.floor(times + TIME_TOLERANCE).astype(int)
-        frames = source.frames[positions[positions < len(source)]]
+        if len(source) == shape.frames:
+            rate, positions = source.fps, first + np.arange(count)
+        else:
+            rate = _rate(source.seconds if len(source) > 1 else None, shape)
+            times = (first + np.arange(count)) * (source.fps / rate)
+            positions = np.floor(times + TIME_TOLERANCE).astype(int)
+        frames = source.frames[np.minimum(positions, len(source) - 1)][
+            : max(1, (positions < len(source)).sum())
+        ]
     else:
         from vcjax.video.read import probe, read
 
-        rate = _rate(probe(source).seconds, shape)
-        frames = read(source, fps=rate, count=shape.frames, background=background).frames
-    frames = repeat_last(frames, shape.frames, describe_source(source))
-    return Clip(frames, rate) if isinstance(source, Clip) else FileClip(frames, rate, source)
+        info = probe(source)
+        rate, start = _rate(info.seconds, shape), first
+        if info.frames == 1:
+            start = 0
+        elif info.seconds is not None:  # the last frame stands for those that are missing
+            start = min(first, max(math.floor(info.seconds * rate + TIME_TOLERANCE) - 1, 0))
+        frames = read(source, fps=rate, count=count, start=start / rate, background=background).frames
+    frames = repeat_last(frames, count, describe_source(source), shape.frames)
+    return Clip(frames, rate) if isinstance(source, Clip) else FileClip(frames, rate, source, first)
 
 
 def _rate(seconds: float | None, shape: ClipShape) -> float:
@@ -68,11 +116,12 @@ def _rate(seconds: float | None, shape: ClipShape) -> float:
     return sampling_rate(seconds, shape.frames, shape.fps)
 
 
-def repeat_last(frames: np.ndarray, count: int, source: str) -> np.ndarray:
-    """Cut frames to `count`, or repeat the last one; warns where a video, not an image, is too short."""
+def repeat_last(frames: np.ndarray, count: int, source: str, whole: int) -> np.ndarray:
+    """Cut frames to `count`, or repeat the last one; warns where a video, not an image, is too short for a `whole` clip."""
     if 1 < len(frames) < count:
+        missing = count - len(frames)
         warnings.warn(
-            f"{source} has only {len(frames)} of the clip's {count} frames: the last one is repeated",
+            f"{source} has only {whole - missing} of the clip's {whole} frames: the last one is repeated",
             VcjaxWarning,
             stacklevel=3,
         )
@@ -105,7 +154,7 @@ def load_frames(
                 stacklevel=3,
             )
         return read(source, count=1, background=background).frames
-    return _sample(source, shape, background).frames
+    return _sample(source, shape, background, 0, shape.frames).frames
 
 
 def load_array(source: Any) -> np.ndarray | None:

@@ -5,7 +5,7 @@ import warnings
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 
 from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition, Measure
 from vcjax.conditions.media import FileClip, describe_source, load_array
@@ -62,6 +62,12 @@ class Motion(MapCondition):
             )
         return self.validate(array, shape, describe_source(source))
 
+    def window(
+        self, array: Float32[np.ndarray, "F H W 2"], frames: Int[np.ndarray, "f"]
+    ) -> Float32[np.ndarray, "f H W 2"]:
+        """Return the motion of these frames; the first of a clip has none."""
+        return np.concatenate([np.zeros_like(array[:1]), array[frames[1:]]]) if frames[0] else array[frames]
+
     def extract(
         self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **extract_options: Any
     ) -> Float32[np.ndarray, "F H W 2"]:
@@ -100,7 +106,11 @@ class Motion(MapCondition):
             raise BadInput("motion with vectors 'stream' needs a video file, not a clip in memory")
         size = self.size(shape)
         motion = stream_motion(
-            clip.path, fps=clip.fps, count=len(clip), size=None if self.form == "centre" else size
+            clip.path,
+            fps=clip.fps,
+            count=len(clip),
+            start=clip.first / clip.fps,
+            size=None if self.form == "centre" else size,
         ).motion
         if self.form == "centre":
             motion = resize_crop_field(block_centres(motion), *size)

@@ -7,11 +7,14 @@ A description is a JSON file or a dictionary:
   "size": [64, 64],
   "strokes": [
     {"points": [[12, 40], [50, 40]], "region": [[4, 32], [20, 32], [20, 48], [4, 48]]},
-    {"points": [[32, 8], [32, 20], [44, 20]], "times": [0, 0.5, 1], "width": 12}
+    {"points": [[32, 8], [32, 20], [44, 20]], "times": [0, 0.5, 1], "width": 12, "easing": "ease-in-out"},
+    {"points": [[50, 50]], "width": 10, "rotation": [[0, 0], [1, 90]], "scale": [[0, 1], [1, 1.5]]}
   ],
-  "camera": {"pan": [8, 0], "zoom": 1.2}
+  "camera": {"pan": [8, 0], "zoom": 1.2, "roll": 5}
 }
 ```
+
+A stroke of one point is a pin: its region stays where it is on the screen, whatever the camera does.
 
 `size` is the width and height of the drawing; everything else is in its pixels, x to the right, y down, (0,
 0) its top left corner. For a clip of another size the description is scaled like an image: it covers the
@@ -29,12 +32,21 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from vcjax.conditions.base import FilePath
+from vcjax.conditions.camera import Camera
+from vcjax.conditions.drawing import (
+    Drawing,
+    Number,
+    Point,
+    check_easing,
+    check_points,
+    check_times,
+    eased,
+    inside,
+    rotation,
+)
 from vcjax.conditions.svg import parse_svg
 from vcjax.errors import BadInput
 from vcjax.settings import typed
-
-Number = float | int
-Point = tuple[Number, ...]  # x, y
 
 DEFAULT_WIDTH = 0.25  # of a stroke, relative to the shorter side of the drawing
 
@@ -44,22 +56,31 @@ class Stroke:
     """A region that is translated along a line in frame coordinates, independent of the camera.
 
     Attributes:
-        points: points of the line, at least two.
+        points: points of the line; with one the region stays in its place.
         times: time of each point, increasing, from 0 (first frame) to 1 (last frame); the region rests before
             the first and after the last. None moves along the line at constant speed during the clip.
         width: diameter of the disc that moves; a quarter of the drawing's shorter side where None.
         region: polygon that moves instead of a disc, at its position in the first frame.
+        easing: how fast it moves: `linear`, `ease-in`, `ease-out` or `ease-in-out`, from the first time to the last.
+        scale: (time, factor) pairs: size of the region relative to the first frame, about its centre.
+        rotation: (time, degrees) pairs: clockwise rotation of the region about its centre.
     """
 
     points: tuple[Point, ...]
     times: tuple[Number, ...] | None = None
     width: Number | None = None
     region: tuple[Point, ...] | None = None
+    easing: str = "linear"
+    scale: tuple[tuple[Number, ...], ...] = ()
+    rotation: tuple[tuple[Number, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        _check_points("points of a stroke", self.points, at_least=2)
+        check_points("points of a stroke", self.points, at_least=1)
+        check_easing(self.easing)
+        _check_keys("scale", self.scale, above=0)
+        _check_keys("rotation", self.rotation)
         if self.region is not None:
-            _check_points("the region of a stroke", self.region, at_least=3)
+            check_points("the region of a stroke", self.region, at_least=3)
             if self.width is not None:
                 raise BadInput("a stroke must have a region or a width, not both")
         if self.width is not None and not 0 < self.width < np.inf:
@@ -69,38 +90,24 @@ class Stroke:
                 raise BadInput(
                     f"a stroke of {len(self.points)} points needs as many times, not {len(self.times)}"
                 )
-            times = np.array(self.times)
-            if not (np.all(times >= 0) and np.all(times <= 1) and np.all(np.diff(times) > 0)):
-                raise BadInput(
-                    "times of a stroke must increase, from 0 at the earliest to 1 at the latest, "
-                    f"not {list(self.times)}"
-                )
+            check_times("times of a stroke", self.times)
 
     def position(self, time: Float[np.ndarray, "F"]) -> Float[np.ndarray, "F 2"]:
         """Return the position on the line at times from 0 to 1, in pixels of the drawing."""
         points = np.array(self.points, float)
         steps = np.linalg.norm(np.diff(points, axis=0), axis=-1)
         times = self.times or np.cumsum([0, *steps]) / (steps.sum() or 1)  # a line of length 0 does not move
+        if times[-1] > times[0]:
+            time = eased(self.easing, time, float(times[0]), float(times[-1]))
         return np.stack([np.interp(time, times, points[:, axis]) for axis in range(2)], -1)
 
+    def scales(self, time: Float[np.ndarray, "F"]) -> Float[np.ndarray, "F"]:
+        """Return the size of the region at times from 0 to 1, relative to the first."""
+        return _keyed(self.scale, time, 1.0) / _keyed(self.scale, time[:1], 1.0)
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Camera:
-    """Camera motion from the first frame to the last, at a constant rate.
-
-    Attributes:
-        pan: translation of the camera, in pixels of the first frame; a pan to the right moves the scene to
-            the left.
-        zoom: magnification of the last frame relative to the first, about the centre of the frame.
-    """
-
-    pan: Point = (0.0, 0.0)
-    zoom: Number = 1.0
-
-    def __post_init__(self) -> None:
-        _check_points("pan of the camera", (self.pan,))
-        if not 0 < self.zoom < np.inf:
-            raise BadInput(f"zoom of the camera must be above 0, not {self.zoom}")
+    def rotations(self, time: Float[np.ndarray, "F"]) -> Float[np.ndarray, "F"]:
+        """Return the rotation of the region since the first of some times, in degrees clockwise."""
+        return _keyed(self.rotation, time, 0.0) - _keyed(self.rotation, time[:1], 0.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,8 +130,7 @@ class Strokes:
     camera: Camera = dataclasses.field(default_factory=Camera)
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or not all(0 < side < np.inf for side in self.size):
-            raise BadInput(f"size of strokes must be a width and a height above 0, not {list(self.size)}")
+        Drawing(self.size)
 
     def tracks(self, frames: int, height: int, width: int) -> Float[np.ndarray, "S F 2"]:
         """Return the position (x, y) of each stroke in each frame of a clip.
@@ -132,7 +138,7 @@ class Strokes:
         Pixel coordinates; (0, 0) is the centre of the top left pixel.
         """
         time = np.linspace(0, 1, frames)
-        tracks = [self._to_clip(stroke.position(time), height, width) for stroke in self.strokes]
+        tracks = [Drawing(self.size).to_clip(stroke.position(time), height, width) for stroke in self.strokes]
         return np.reshape(tracks, (len(self.strokes), frames, 2))
 
     def field(self, frames: int, height: int, width: int) -> Float32[np.ndarray, "F H W 2"]:
@@ -145,43 +151,47 @@ class Strokes:
         """
         rows, columns = np.mgrid[:height, :width]
         pixels = np.stack([columns, rows], -1).astype(float)
-        tracks = self.tracks(frames, height, width)
+        drawing, time = Drawing(self.size), np.linspace(0, 1, frames)
+        placed = [self._placed(stroke, time, height, width) for stroke in self.strokes]
         field = np.zeros((frames, height, width, 2), np.float32)
         for now in range(1, frames):
-            field[now] = self._camera_field(now, frames, pixels)
-            for stroke, track in zip(self.strokes, tracks, strict=True):
-                in_first_frame = pixels - (track[now] - track[0])
-                field[now, self._contains(stroke, track[0], in_first_frame)] = track[now] - track[now - 1]
+            field[now] = self.camera.field(time[[now - 1, now]], drawing.scale(height, width), pixels)
+            for stroke, (anchor, track, scales, rotations) in zip(self.strokes, placed, strict=True):
+                offset = pixels - track[now]
+                moved = np.broadcast_to(track[now] - track[now - 1], pixels.shape)
+                if scales is None or rotations is None:
+                    in_first_frame = offset + anchor
+                else:
+                    turned = offset @ rotation(rotations[now]) / scales[now]  # x R is R^-1 x
+                    in_first_frame = turned + anchor
+                    moved = moved + offset - scales[now - 1] * turned @ rotation(-rotations[now - 1])
+                of_stroke = self._contains(stroke, anchor, in_first_frame)
+                field[now, of_stroke] = moved[of_stroke]
         return field
 
-    def _camera_field(
-        self, now: int, frames: int, pixels: Float[np.ndarray, "H W 2"]
-    ) -> Float[np.ndarray, "H W 2"]:
-        """Return the motion of the scene in frame `now`.
-
-        A point q of the first frame, relative to the centre, is seen at p = z (q - c), with zoom z and pan c.
-        """
-        height, width, _ = pixels.shape
-        zoom_before, zoom = self.camera.zoom ** (np.array([now - 1, now]) / (frames - 1))
-        pan = np.array(self.camera.pan) * self._scale(height, width) / (frames - 1)
-        return (pixels - _centre(height, width)) * (1 - zoom_before / zoom) - zoom_before * pan
+    def _placed(
+        self, stroke: Stroke, time: Float[np.ndarray, "F"], height: int, width: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Return the centre of a stroke's region in the first frame and in each, and its scales and rotations."""
+        drawing = Drawing(self.size)
+        track = drawing.to_clip(stroke.position(time), height, width)
+        anchor = track[0]
+        if stroke.region is not None:
+            anchor = drawing.to_clip(np.array(stroke.region, float), height, width).mean(0)
+        turns = bool(stroke.scale or stroke.rotation)
+        scales, rotations = (stroke.scales(time), stroke.rotations(time)) if turns else (None, None)
+        return anchor, track - track[0] + anchor, scales, rotations
 
     def _contains(
-        self, stroke: Stroke, start: Float[np.ndarray, "2"], pixels: Float[np.ndarray, "H W 2"]
+        self, stroke: Stroke, anchor: Float[np.ndarray, "2"], pixels: Float[np.ndarray, "H W 2"]
     ) -> Bool[np.ndarray, "H W"]:
-        """Return which positions in the first frame belong to a stroke that begins at `start`."""
+        """Return which positions in the first frame belong to a stroke whose region has its centre at `anchor`."""
         height, width, _ = pixels.shape
+        drawing = Drawing(self.size)
         if stroke.region is not None:
-            return _inside(self._to_clip(np.array(stroke.region, float), height, width), pixels)
-        diameter = (stroke.width or DEFAULT_WIDTH * min(self.size)) * self._scale(height, width)
-        return np.linalg.norm(pixels - start, axis=-1) <= diameter / 2
-
-    def _scale(self, height: int, width: int) -> float:
-        return max(width / self.size[0], height / self.size[1])
-
-    def _to_clip(self, points: Float[np.ndarray, "n 2"], height: int, width: int) -> Float[np.ndarray, "n 2"]:
-        """Convert points of the drawing to pixels of a clip, relative to the centre of its top left pixel."""
-        return (points - np.array(self.size) / 2) * self._scale(height, width) + _centre(height, width)
+            return inside(drawing.to_clip(np.array(stroke.region, float), height, width), pixels)
+        diameter = (stroke.width or DEFAULT_WIDTH * min(self.size)) * drawing.scale(height, width)
+        return np.linalg.norm(pixels - anchor, axis=-1) <= diameter / 2
 
 
 def strokes(source: FilePath | Mapping[str, Any]) -> Strokes:
@@ -234,25 +244,17 @@ def _parse_json(text: str) -> Any:
 PARSERS = {".json": _parse_json, ".svg": parse_svg}
 
 
-def _check_points(what: str, points: tuple[Point, ...], at_least: int = 1) -> None:
-    if len(points) < at_least:
-        raise BadInput(f"{what} must be at least {at_least}, not {len(points)}")
-    for point in points:
-        if len(point) != 2 or not np.isfinite(point).all():
-            raise BadInput(f"{what} must be finite numbers x, y, not {list(point)}")
+def _keyed(keys: tuple[tuple[Number, ...], ...], time: np.ndarray, default: float) -> np.ndarray:
+    """Return values at times, linear between keys; the default without keys."""
+    if not keys:
+        return np.full(len(time), default)
+    at, values = np.array(keys, float).T
+    return np.interp(time, at, values)
 
 
-def _centre(height: int, width: int) -> Float[np.ndarray, "2"]:
-    """Return the centre of a frame, relative to the centre of its top left pixel."""
-    return (np.array([width, height]) - 1) / 2
-
-
-def _inside(polygon: Float[np.ndarray, "n 2"], pixels: Float[np.ndarray, "H W 2"]) -> Bool[np.ndarray, "H W"]:
-    """Return which pixels lie in a polygon: a ray to the right crosses its border an odd number of times."""
-    x, y = np.moveaxis(pixels, -1, 0)
-    inside = np.zeros(x.shape, bool)
-    for (ax, ay), (bx, by) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        if ay != by:
-            crosses = (ay > y) != (by > y)
-            inside ^= crosses & (x < ax + (y - ay) * (bx - ax) / (by - ay))
-    return inside
+def _check_keys(what: str, keys: tuple[tuple[Number, ...], ...], above: Number = -np.inf) -> None:
+    for key in keys:
+        if len(key) != 2 or not np.isfinite(key).all() or key[1] <= above:
+            limit = "" if above == -np.inf else f" above {above:g}"
+            raise BadInput(f"{what} of a stroke must be pairs of a time and a number{limit}, not {list(key)}")
+    check_times(f"times of the {what} of a stroke", tuple(key[0] for key in keys))

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from vcjax.conditions.drawing import check_points
 from vcjax.errors import BadInput
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -36,6 +37,7 @@ def parse_svg(text: str) -> dict[str, Any]:
     for data, stroke_width in _paths(root):
         for line in _polylines(data):
             points = [[x - left, y - top] for x, y in line]
+            check_points("points of a path", tuple(map(tuple, points)), at_least=2)
             strokes.append({"points": points, "width": stroke_width})
     if not strokes:
         raise BadInput("the drawing must have at least one path")

@@ -1,6 +1,7 @@
 """The text condition: token ids, which CLIP's text tower embeds as hidden states."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -25,13 +26,22 @@ class Text(Condition):
     name: ClassVar[str] = "text"
     kind: ClassVar[Kind] = "tokens"
     summary: ClassVar[str] = "description of the video"
-    accepts: ClassVar[str] = "a sentence"
+    accepts: ClassVar[str] = "a sentence, or several as '0: a circle; 40: a square', each from its frame on"
     extractable: ClassVar[bool] = False
     absent_is_null: ClassVar[bool] = True
     stored_as: ClassVar[str] = "token ids, exact"
 
     suffix: str = ""
     null_text: str = ""
+
+    def at(self, value: Any, frame: int) -> Any:
+        """Return the sentence that holds at a frame."""
+        table = sentences(value)
+        return value if table is None else table[max(start for start in table if start <= frame)]
+
+    def changes(self, value: Any) -> tuple[int, ...]:
+        """Return the first frame of each sentence."""
+        return tuple(sentences(value) or ())
 
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Int32[np.ndarray, "T"]:
         """Tokenize a sentence."""
@@ -68,3 +78,33 @@ class Text(Condition):
     def preview(self, array: np.ndarray, shape: ClipShape) -> np.ndarray:
         """Return an image of the number of tokens; `previews` draws the words where it has them."""
         return text_image(f"text of {np.count_nonzero(array)} tokens", shape.height, shape.width)
+
+
+def sentences(value: Any) -> dict[int, str] | None:
+    """Return the sentences of a text that changes with time, by the frame that each begins at; None for one sentence.
+
+    ```python
+    sentences("0: a red circle; 40: a blue square")     # as sentences({0: "a red circle", 40: "a blue square"})
+    ```
+
+    Raises:
+        BadInput: the first does not begin at frame 0, or two at the same frame.
+    """
+    if isinstance(value, Mapping):
+        pairs = [(str(frame), sentence) for frame, sentence in value.items()]
+    elif isinstance(value, str) and re.fullmatch(r"\s*\d+:[^;]*(;\s*\d+:[^;]*)*", value):
+        pairs = [(part.split(":", 1)[0], part.split(":", 1)[1]) for part in value.split(";")]
+    else:
+        return None
+    table: dict[int, str] = {}
+    for frame, sentence in pairs:
+        if not frame.strip().isdecimal() or not isinstance(sentence, str):
+            raise BadInput(
+                f"text by time must have sentences by frame, such as {{0: 'a circle'}}, not {value!r}"
+            )
+        if int(frame) in table:
+            raise BadInput(f"text by time has two sentences from frame {int(frame)} on: give one")
+        table[int(frame)] = sentence.strip()
+    if 0 not in table:
+        raise BadInput(f"text by time must begin at frame 0, not {min(table, default=None)}")
+    return dict(sorted(table.items()))

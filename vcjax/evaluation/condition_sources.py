@@ -87,7 +87,7 @@ def _image(clip: Sprites, fps: float, seed: int) -> Any:
 def _mask(clip: Sprites, fps: float, seed: int) -> Any:
     frames = np.asarray(clip.frames, np.float32) / 127.5 - 1
     _, height, width, _ = frames.shape
-    return hide(frames, random_mask(seed, (height, width)))
+    return hide(frames, random_mask(seed, (height, width))[None])
 
 
 def _stroke(clip: Sprites, fps: float, seed: int) -> Any:

@@ -78,7 +78,10 @@ def global_norm(tree: Any) -> Float[Array, ""]:
     A GPU needs two kernels to sum an array to a scalar. Here it sums the rows of each matrix, in one kernel, and the rest
     joined. XLA would undo the join without the barrier.
     """
-    squares = [_square_sums(leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))) for leaf in jax.tree.leaves(tree)]
+    squares = [
+        _square_sums(leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)))
+        for leaf in jax.tree.leaves(tree)
+    ]
     if platform() != "gpu":
         return jnp.sqrt(sum(jnp.sum(each) for each in squares))
     joined = [jnp.concatenate(squares[i : i + JOINED]) for i in range(0, len(squares), JOINED)]

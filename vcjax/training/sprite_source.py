@@ -192,7 +192,7 @@ class SpriteSource:
         return TrainingBatch(
             frames=frames,
             ids=batch.ids,
-            maps={**exact_maps(clips, first), "mask": hide(frames, hidden, jnp)},
+            maps={**exact_maps(clips, first), "mask": hide(frames, hidden[:, None], jnp)},
             objects=(clips.ids > 0)[..., None].astype(jnp.float32),
             posterior=None if batch.moments is None else posterior_of(batch.moments),
             frame_index=frame_index,

@@ -58,8 +58,10 @@ class Clip:
         """Duration in seconds."""
         return len(self) / self.fps
 
-    def save(self, path: str | PathLike[str], comment: str = "") -> None:
+    def save(
+        self, path: str | PathLike[str], comment: str = "", audio: str | PathLike[str] | None = None
+    ) -> None:
         """Write the clip to a file in the format given by the suffix; see `vcjax.video.write.write`."""
         from vcjax.video.write import write
 
-        write(self.frames, self.fps, path, comment)
+        write(self.frames, self.fps, path, comment, audio)

@@ -82,7 +82,8 @@ def read(
     ```
 
     Args:
-        path: video or image file; a still image is a clip of one frame.
+        path: video or image file; a still image is a clip of one frame. Or a folder of images, or a pattern such as
+            frame_%04d.png: each of its images is a frame, at `fps`, or 25 without it.
         fps: sampling rate in frames per second; the frame rate of the file if None.
         count: maximum number of frames; all frames up to the end if None.
         start: start time in seconds.
@@ -102,7 +103,7 @@ def read(
     """
     check_request(path, fps, count, start, size)
     target = (size, size) if isinstance(size, int) else size
-    with contextlib.closing(open_source(path)) as source:
+    with contextlib.closing(open_source(path, fps)) as source:
         rate = float(fps or source.rate)
         frames: list[np.ndarray] = []
         previous = None

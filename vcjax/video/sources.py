@@ -7,7 +7,7 @@ import math
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vcjax.errors import BadInput
+from vcjax.video.sequence import check_files, sequence_files
 
 CLOCK_ERROR = 1e-3  # seconds: rounding of timestamps in containers, for example Matroska and FLV
 GIF_CLOCK_ERROR = 1e-2  # seconds: rounding of timestamps in gif
@@ -53,16 +54,20 @@ class TimedFrame:
     seconds: float | None
 
 
-def open_source(path: str | os.PathLike[str]) -> "ImageSource | VideoSource":
-    """Open a video or image file; the format is detected from the content, not from the name.
+def open_source(path: str | os.PathLike[str], rate: float | int | None = None) -> "Source":
+    """Open a video, an image or a sequence of images; the format is detected from the content, not from the name.
+
+    Args:
+        path: a file, a folder of images, or a pattern such as frame_%04d.png.
+        rate: frame rate of an image sequence, which has none of its own.
 
     Raises:
         BadInput: the file cannot be read or is neither a video nor an image.
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            raise BadInput(f"{path} is a directory; give a video or an image")
+        if (files := sequence_files(path)) is not None:
+            return SequenceSource(path, files, float(rate or UNKNOWN_RATE))
         if path.exists() and not path.is_file():
             raise BadInput(f"{path} is not a regular file; give a video or an image")
         with path.open("rb") as file:
@@ -143,6 +148,59 @@ class ImageSource:
     def thumbnail(self, frame: Image.Image, side: int) -> np.ndarray:
         """Convert an image to RGB, resized to `side` x `side` pixels."""
         return np.asarray(frame.convert("RGB").resize((side, side), Image.Resampling.BOX))
+
+
+class SequenceSource:
+    """The images of a folder or of a pattern, of which each is a frame."""
+
+    clock_error = CLOCK_ERROR
+
+    def __init__(self, path: Path, files: Sequence[Path], rate: float) -> None:
+        check_files(files)
+        self.path, self.files, self.rate = path, files, rate
+        self.damage: list[str] = []
+        self._last: ImageSource | None = None
+
+    def close(self) -> None:
+        """Close the last image."""
+        if self._last is not None:
+            self._last.close()
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.files)
+
+    @property
+    def seconds(self) -> float | None:
+        """Duration in seconds: unknown, as the rate is the reader's."""
+        return None
+
+    def timed_frames(self, start: float | int) -> Iterator[TimedFrame]:
+        """Yield the images from the one at `start` on."""
+        for index in range(max(0, math.floor(start * self.rate)), len(self.files)):
+            self.close()
+            source = open_source(self.files[index])
+            if not isinstance(source, ImageSource):
+                source.close()
+                raise BadInput(
+                    f"{self.files[index]} is a video; give a folder of images, or the video itself"
+                )
+            self._last = source
+            timed = next(source.timed_frames(0.0), None)
+            if timed is None:
+                raise BadInput(
+                    f"{self.files[index]} contains no image that can be decoded; give a complete one"
+                )
+            yield TimedFrame(source.pixels(timed.frame), index / self.rate, 1 / self.rate)
+
+    def pixels(self, frame: np.ndarray) -> np.ndarray:
+        """Return the image, which is RGB or RGBA."""
+        return frame
+
+    def thumbnail(self, frame: np.ndarray, side: int) -> np.ndarray:
+        """Return the image in RGB, resized to `side` x `side` pixels."""
+        return np.asarray(Image.fromarray(frame).convert("RGB").resize((side, side), Image.Resampling.BOX))
 
 
 class VideoSource:
@@ -284,6 +342,9 @@ class VideoSource:
     def thumbnail(self, frame: VideoFrame, side: int) -> np.ndarray:
         """Convert a frame to RGB, resized to `side` x `side` pixels."""
         return frame.reformat(width=side, height=side, format="rgb24").to_ndarray()
+
+
+Source = ImageSource | SequenceSource | VideoSource
 
 
 def _unreadable(path: Path, error: av.FFmpegError) -> str:

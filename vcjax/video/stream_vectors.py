@@ -67,8 +67,9 @@ def open_vectors(path: str | os.PathLike[str]) -> "VectorSource":
     """
     source = open_source(path)
     try:
-        if isinstance(source, ImageSource):
-            raise BadInput(f"{path} is an image, which holds no motion vectors; {INSTEAD}")
+        if not isinstance(source, VideoSource):
+            what = "an image" if isinstance(source, ImageSource) else "a sequence of images"
+            raise BadInput(f"{path} is {what}, which holds no motion vectors; {INSTEAD}")
         codec = _codec(source)
         if codec not in COMPLETE + WITHOUT_B:
             raise BadInput(

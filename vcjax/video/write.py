@@ -4,8 +4,9 @@ import itertools
 import math
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -18,6 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from vcjax.errors import BadInput
 from vcjax.files import check_target, replacing
+from vcjax.video.audio import AudioTrack
+from vcjax.video.sequence import check_sequence, is_pattern, write_sequence
 from vcjax.video.timing import frame_period
 
 X264 = {"crf": "18"}  # constant quality; 18 is commonly considered visually lossless
@@ -26,10 +29,28 @@ if platform.machine() in ("x86_64", "AMD64"):
     # same frames, depending on previous memory contents. With SSE2, which all x86-64 CPUs have, it is;
     # encoding takes 25 % longer.
     X264["x264-params"] = "asm=sse2"
+# Constant quality about that of X264's.
+VP9 = {"crf": "24", "b": "0", "threads": "1", "row-mt": "0", "deadline": "good", "cpu-used": "2"}
 BT709 = 1  # ITU-T H.273, tables 2 to 4: colour primaries, transfer function and matrix of HD video
 WEBP_QUALITY = 90  # of 100
 GIF_TICK = 0.01  # seconds: unit of frame durations in gif
 GIF_MIN_TICKS = 2  # browsers display shorter frames for a tenth of a second
+
+
+class _Container(NamedTuple):
+    format: str
+    options: dict[str, str]
+    codec: str
+    codec_options: dict[str, str]
+    audio_codec: str
+
+
+_INDEX_FIRST = {"movflags": "+faststart", "fflags": "+bitexact"}
+CONTAINERS = {
+    ".mp4": _Container("mp4", _INDEX_FIRST, "libx264", X264, "aac"),
+    ".mov": _Container("mov", _INDEX_FIRST, "libx264", X264, "aac"),
+    ".webm": _Container("webm", {"fflags": "+bitexact"}, "libvpx-vp9", VP9, "libopus"),
+}
 
 
 def write(
@@ -37,12 +58,14 @@ def write(
     fps: float | int,
     path: str | os.PathLike[str],
     comment: str = "",
+    audio: str | os.PathLike[str] | None = None,
 ) -> None:
     """Write frames to a file in the format given by the suffix.
 
-    An existing file is replaced only by a complete one. `.mp4` is H.264 in yuv420p at CRF 18 with the index
-    at the beginning. Odd sizes are padded by repeating the last row or column. The bytes do not depend on the
-    number of cores. `.gif` and `.webp` are looping animations; `.png` is a `grid` of the frames.
+    An existing file is replaced only by a complete one. `.mp4` and `.mov` are H.264 in yuv420p at CRF 18 with the index
+    at the beginning, `.webm` is VP9. Odd sizes are padded by repeating the last row or column. The bytes do not depend on the
+    number of cores. `.gif` and `.webp` are looping animations; `.png` is a `grid` of the frames, and a pattern such as
+    `frames/frame_%04d.png` an image for each.
 
     ```python
     write(clip.frames, clip.fps, "out.mp4")    # as clip.save("out.mp4") does
@@ -53,15 +76,21 @@ def write(
         fps: frame rate in frames per second.
         path: file to write.
         comment: text to store in the file, see `read_comment`.
+        audio: file whose sound the video gets, from its beginning on, cut to the length of the video.
 
     Raises:
-        BadInput: the suffix is not supported, the folder is not writable, or the disk is full.
+        BadInput: the suffix is not supported, the folder is not writable, the disk is full, or there is no sound in `audio`
+            or no place for it in the format.
     """
     path = Path(path)
-    check_output(path)
+    check_output(path, with_audio=audio is not None)
+    if is_pattern(path):
+        write_sequence(frames, path, comment)
+        return
     with replacing(path) as unfinished:
         try:
-            _ENCODERS[path.suffix.lower()](frames, fps, unfinished, comment)
+            sound = () if audio is None else (audio,)
+            _ENCODERS[path.suffix.lower()](frames, fps, unfinished, comment, *sound)
         except av.FFmpegError as error:
             raise OSError(error.errno, error.strerror) from error
 
@@ -87,34 +116,51 @@ def grid(frames: UInt8[np.ndarray, "N H W 3"], columns: int | None = None) -> UI
     return cells.reshape(rows * height, columns * width, 3)
 
 
-def check_output(path: str | os.PathLike[str]) -> None:
+def check_output(path: str | os.PathLike[str], *, with_audio: bool = False) -> None:
     """Check that `write` could write a clip to a path, before the clip is generated.
 
     Raises:
-        BadInput: the suffix is not supported, or the file cannot be written.
+        BadInput: the suffix is not supported, or holds no sound, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in _ENCODERS:
         raise BadInput(f"{path} ends in {path.suffix or 'no suffix'}; give one of {', '.join(_ENCODERS)}")
-    check_target(path)
+    if with_audio and path.suffix.lower() not in CONTAINERS:
+        raise BadInput(f"{path} cannot hold sound; give one of {', '.join(CONTAINERS)}")
+    if is_pattern(path):
+        check_sequence(path)
+    else:
+        check_target(path)
 
 
-def _write_mp4(frames: np.ndarray, fps: float | int, path: Path, comment: str) -> None:
+def _write_video(
+    frames: np.ndarray,
+    fps: float | int,
+    path: Path,
+    comment: str,
+    audio: str | os.PathLike[str] | None = None,
+) -> None:
+    kind = CONTAINERS[path.suffix.lower()]
     height, width = frames.shape[1:3]
     frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    options = {"movflags": "+faststart", "fflags": "+bitexact"}
-    with av.open(f"file:{path}", "w", format="mp4", options=options) as container:
+    with av.open(f"file:{path}", "w", format=kind.format, options=kind.options) as container:
         if comment:
             container.metadata["comment"] = comment
-        stream = container.add_stream("libx264", rate=1 / frame_period(fps), options=X264)
+        stream = container.add_stream(kind.codec, rate=1 / frame_period(fps), options=kind.codec_options)
+        assert isinstance(stream, VideoStream)
         _configure(stream, frames)
+        track = None if audio is None else AudioTrack(audio, container, kind.audio_codec, len(frames) / fps)
         for index, pixels in enumerate(frames):
             frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
                 format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
             )
             frame.pts = index
             container.mux(stream.encode(frame))
+            if track is not None:
+                track.write(until=(index + 1) / fps)
         container.mux(stream.encode(None))
+        if track is not None:
+            track.close()
 
 
 def _configure(stream: VideoStream, frames: np.ndarray) -> None:
@@ -169,9 +215,9 @@ def read_comment(path: str | os.PathLike[str]) -> str:
     """
     path = Path(path)
     try:
-        if path.suffix.lower() == ".mp4":
+        if path.suffix.lower() in CONTAINERS:
             with av.open(f"file:{path}") as container:
-                return container.metadata.get("comment", "")
+                return next((x for key, x in container.metadata.items() if key.lower() == "comment"), "")
         with Image.open(path) as image:
             values = [image.info.get(key, "") for key in ("Comment", "comment", "xmp")]
     except (OSError, av.FFmpegError, SyntaxError) as error:
@@ -180,4 +226,8 @@ def read_comment(path: str | os.PathLike[str]) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-_ENCODERS = {".mp4": _write_mp4, ".gif": _write_gif, ".webp": _write_webp, ".png": _write_png}
+_ENCODERS: dict[str, Callable[..., None]] = dict.fromkeys(CONTAINERS, _write_video) | {
+    ".gif": _write_gif,
+    ".webp": _write_webp,
+    ".png": _write_png,
+}

@@ -1,0 +1,140 @@
+"""Reading of conditions: finished ones from files and arrays, others extracted from source videos, for parts of a clip."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vcjax.composer.model import LoadedModel
+from vcjax.composer.strength import Strength
+from vcjax.conditions.base import ClipShape, SourceVideo
+from vcjax.conditions.media import sample_source
+from vcjax.diffusion.windows import Tiling
+from vcjax.errors import BadInput
+from vcjax.video.clip import Clip
+
+
+def read_conditions(
+    model: LoadedModel,
+    conditions: Mapping[str, Any],
+    shape: ClipShape,
+    seed: int,
+    first: int = 0,
+    count: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Return the arrays of conditions; each source video is decoded once, even if several are extracted from it.
+
+    Args:
+        model: model that has the conditions.
+        conditions: finished conditions and source videos, by name.
+        shape: shape of the whole clip.
+        seed: seed of randomly drawn conditions.
+        first: first frame to extract; finished conditions are always read whole.
+        count: number of frames to extract; all of the clip's if None.
+
+    Raises:
+        BadInput: a condition is unknown, or cannot be read or extracted.
+    """
+    clips: dict[Any, Clip] = {}
+    arrays = {}
+    part = shape if count is None else dataclasses.replace(shape, frames=count)
+    for name, value in conditions.items():
+        condition = model.condition(name)
+        if isinstance(value, SourceVideo):
+            condition.check_source(value, model.functions)
+            key = id(value.source) if isinstance(value.source, Clip) else str(value.source)
+            if key not in clips:
+                clips[key] = sample_source(value, shape, first, count)
+            found = condition.extract(clips[key], part, model.functions, seed, **value.extract_options)
+            arrays[name] = condition.checked(found, part)
+        else:
+            arrays[name] = condition.read(value, shape, model.functions)
+    return arrays
+
+
+class ConditionReader:
+    """Conditions of the windows of a clip.
+
+    A window is a clip of its own: what is extracted from a source video is extracted from the frames of the window, which
+    are read when they are needed, so that a film of any length takes the memory of one window. Finished conditions are
+    read once and cut. Spatial conditions belong to the window at the beginning of the clip.
+
+    Args:
+        model: model that has the conditions.
+        conditions: finished conditions and source videos, by name.
+        shape: shape of the whole clip.
+        seed: seed of randomly drawn conditions.
+        tiling: windows of the latents.
+    """
+
+    def __init__(
+        self, model: LoadedModel, conditions: Mapping[str, Any], shape: ClipShape, seed: int, tiling: Tiling
+    ) -> None:
+        self.model, self.shape, self.seed, self.tiling = model, shape, seed, tiling
+        tokens = {name for name in conditions if model.condition(name).kind == "tokens"}
+        self.tokens: dict[str, Any] = {name: conditions[name] for name in conditions if name in tokens}
+        self._streamed: dict[str, Any] = {}
+        self._areas: dict[str, np.ndarray | None] = {}
+        rest = {name: value for name, value in conditions.items() if name not in tokens}
+        if tiling.length[0] > tiling.size[0] and not tiling.loop:
+            self._streamed = {
+                name: value
+                for name, value in rest.items()
+                if isinstance(value, SourceVideo) and model.condition(name).streams(value.extract_options)
+            }
+        kept = {name: value for name, value in rest.items() if name not in self._streamed}
+        self._whole: dict[str, np.ndarray] = read_conditions(model, kept, shape, seed)
+
+    def window_maps(self, first: int) -> dict[str, np.ndarray]:
+        """Return the maps of the window from frame `first` on, by condition."""
+        frames = self.tiling.size[0]
+        index = (first + np.arange(frames)) % self.shape.frames
+        kinds = {name: self.model.condition(name).kind for name in (*self._whole, *self._streamed)}
+        maps = {
+            name: array if kinds[name] == "spatial" else self.model.condition(name).window(array, index)
+            for name, array in self._whole.items()
+            if kinds[name] == "temporal" or first == 0
+        }
+        streamed = {
+            name: value for name, value in self._streamed.items() if kinds[name] == "temporal" or first == 0
+        }
+        return maps | read_conditions(self.model, streamed, self.shape, self.seed, first, frames)
+
+    def token_values(self, first: int) -> dict[str, Any]:
+        """Return the text and other token conditions that hold in the middle of the window from frame `first` on.
+
+        Raises:
+            BadInput: see `Condition.at`.
+        """
+        middle = (first + self.tiling.size[0] // 2) % self.shape.frames
+        return {name: self.model.condition(name).at(value, middle) for name, value in self.tokens.items()}
+
+    def token_arrays(self, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Return the arrays of a result of `token_values`; from a source video they are taken in its middle."""
+        frames = self.tiling.size[0]
+        middle = max(0, (self.shape.frames - frames) // 2)
+        return read_conditions(self.model, values, self.shape, self.seed, middle, frames)
+
+    def area(self, name: str, strength: Strength) -> np.ndarray | None:
+        """Return the weights in space of a condition's strength, which are read once."""
+        if name not in self._areas:
+            self._areas[name] = strength.read_area(self.shape)
+        return self._areas[name]
+
+    def check_times(self) -> None:
+        """Raise BadInput where a condition changes with time at a frame that no window has in its middle."""
+        for name, value in self.tokens.items():
+            condition = self.model.condition(name)
+            used = {hashable(self.token_values(first))[name] for first in self.tiling.clips()}
+            for frame in condition.changes(value):
+                if hashable({name: condition.at(value, frame)})[name] not in used:
+                    raise BadInput(
+                        f"{name} from frame {frame} on is never used: the {self.shape.frames} frames have windows of "
+                        f"{self.tiling.size[0]}, each with the {name} of its middle"
+                    )
+
+
+def hashable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by which two results of `token_values` can be compared."""
+    return {name: value if isinstance(value, str) else id(value) for name, value in values.items()}
