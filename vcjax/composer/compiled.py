@@ -12,7 +12,7 @@ from flax import struct
 from jaxtyping import Array, UInt8
 
 from vcjax.composer.denoising import FRESH_BLOCKS, Passes, denoiser
-from vcjax.diffusion.sampler import Sampler, Steps, sample
+from vcjax.diffusion.sampler import Known, Sampler, Steps, sample
 from vcjax.diffusion.windows import Tiling, Windows, cut, merge
 from vcjax.models.autoencoder import Autoencoder, Posterior
 from vcjax.models.layout import SINGLE_DEVICE, Layout
@@ -81,6 +81,7 @@ def sample_chunk(
     weights: Array | Any,
     rescale: Array | Any = None,
     windowed: WindowedInputs | None = None,
+    known: Known | None = None,
 ) -> tuple[Any, Array]:
     """Take a chunk of the sampling steps.
 
@@ -99,6 +100,7 @@ def sample_chunk(
         weights: guidance weights, `[G - 1]`.
         rescale: see `vcjax.diffusion.guidance.combine`.
         windowed: windows of the clip; maps, tokens and mask are then as there. None for a clip of one window.
+        known: what is known of the latents; None for nothing.
 
     Returns:
         State after the last step, and the estimate of x0 there, `[B, F, h, w, c]`.
@@ -117,7 +119,7 @@ def sample_chunk(
         out = apply(unet, parameters, *inputs, fresh_blocks=fresh, deep=deep)
         return out if keep else (out, None)
 
-    state, x0 = sample(sampler, denoiser(network, weights, rescale, passes), state, rows, keys)
+    state, x0 = sample(sampler, denoiser(network, weights, rescale, passes), state, rows, keys, known)
     # Sharded as the input, for the next call.
     return jax.tree.map(unet.layout.replicated, state), unet.layout.replicated(x0)
 

@@ -17,6 +17,7 @@ from vcjax.composer.model import LoadedModel
 from vcjax.composer.reading import ConditionReader, read_conditions
 from vcjax.composer.request import Request, request_from_arguments
 from vcjax.composer.sampling import Estimate, decode_latents, phases_of, sample_latents
+from vcjax.composer.shown import shown_latents
 from vcjax.composer.tiling import tiling_of
 from vcjax.conditions.base import ClipShape
 from vcjax.conditions.preview import NO_TEXTS, previews
@@ -114,24 +115,19 @@ class Composer(LoadedModel):
                 "vcjax.composer.latent_colours.fit_latent_colours computes"
             )
         request = complete_request(request, self)
-        shape = request_shape(request, self)
         phases = phases_of(self, request)
         progress("reading conditions", 0, 0)
         reader = self.reader(request)
+        reader.check_times()
+        known = shown_latents(self, reader) if request.composite else None
         progress("encoding conditions", 0, 0)
         encoded = encode_conditions(self, request, reader, [phase.active for phase in phases])
-        z = sample_latents(
-            self,
-            request,
-            phases,
-            encoded,
-            reader.tiling,
-            progress,
-            on_step and partial(self._step_preview, on_step),
-        )
+        preview = on_step and partial(self._step_preview, on_step)
+        z = sample_latents(self, request, phases, encoded, reader.tiling, progress, preview, known)
         del encoded
         progress("decoding", 0, 0)
-        return [Clip(self._decode(latents, request, reader), shape.fps) for latents in z]
+        fps = request_shape(request, self).fps
+        return [Clip(self._decode(latents, request, reader), fps) for latents in z]
 
     def reader(self, request: Request) -> ConditionReader:
         """Return the conditions of a complete request, of each of its windows."""
@@ -152,10 +148,12 @@ class Composer(LoadedModel):
         parts = []
         for first, frames in decode_latents(self, z, reader.tiling.size[0]):
             if request.composite:
-                start = min(first, reader.shape.frames - reader.tiling.size[0])
+                start = min(first, reader.tiling.length[0] - reader.tiling.size[0])
                 for name, array in reader.window_maps(start).items():
                     if self.condition(name).composites:
-                        frames = self.condition(name).composite(frames, array[first - start :])
+                        pixels, visible = self.condition(name).shown(array, frames.shape[1:3])
+                        new = slice(first - start, None)
+                        frames = np.where(visible[new, ..., None], pixels[new], frames)
             parts.append(frames)
         return np.concatenate(parts)
 

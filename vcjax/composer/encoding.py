@@ -47,7 +47,6 @@ def encode_conditions(
         reader: its conditions.
         active: sets of conditions that are present together at some step; by default all are present.
     """
-    reader.check_times()
     sets = tuple(dict.fromkeys([frozenset(request.conditions)] if active is None else active))
     clips = reader.tiling.clips()
     values = [reader.token_values(first) for first in clips]
@@ -100,8 +99,7 @@ def _window_maps(
 ) -> list[Float[Array, "G f h w m"]]:
     """Return the sum of a window's encoded maps of each branch, for each set of conditions that are present."""
     branches, stc, shape = request.branches or (), model.networks.stc, reader.shape
-    size, frames = model.latent_shape(shape)[:2], reader.tiling.size[0]
-    index = (first + np.arange(frames)) % shape.frames
+    size, frames, index = model.latent_shape(shape)[:2], reader.tiling.size[0], reader.frames(first)
     totals = [jnp.zeros((len(branches), frames, *size, stc.out_channels))] * len(sets)
     for name, array in reader.window_maps(first).items():
         encoded = encode_map(stc, model.parameters("stc", name), array[None], size, frames)

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from vcjax.composer.model import LoadedModel
 from vcjax.composer.strength import Strength
 from vcjax.conditions.base import ClipShape, SourceVideo
-from vcjax.conditions.media import sample_source
+from vcjax.conditions.media import Part, sample_source
 from vcjax.diffusion.windows import Tiling
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
@@ -20,8 +21,7 @@ def read_conditions(
     conditions: Mapping[str, Any],
     shape: ClipShape,
     seed: int,
-    first: int = 0,
-    count: int | None = None,
+    part: Part | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the arrays of conditions; each source video is decoded once, even if several are extracted from it.
 
@@ -30,24 +30,23 @@ def read_conditions(
         conditions: finished conditions and source videos, by name.
         shape: shape of the whole clip.
         seed: seed of randomly drawn conditions.
-        first: first frame to extract; finished conditions are always read whole.
-        count: number of frames to extract; all of the clip's if None.
+        part: frames to extract from; all of the clip's if None. Finished conditions are always read whole.
 
     Raises:
         BadInput: a condition is unknown, or cannot be read or extracted.
     """
     clips: dict[Any, Clip] = {}
     arrays = {}
-    part = shape if count is None else dataclasses.replace(shape, frames=count)
+    extracted = shape if part is None else dataclasses.replace(shape, frames=part.count)
     for name, value in conditions.items():
         condition = model.condition(name)
         if isinstance(value, SourceVideo):
             condition.check_source(value, model.functions)
             key = id(value.source) if isinstance(value.source, Clip) else str(value.source)
             if key not in clips:
-                clips[key] = sample_source(value, shape, first, count)
-            found = condition.extract(clips[key], part, model.functions, seed, **value.extract_options)
-            arrays[name] = condition.checked(found, part)
+                clips[key] = sample_source(value, shape, part)
+            found = condition.extract(clips[key], extracted, model.functions, seed, **value.extract_options)
+            arrays[name] = condition.checked(found, extracted)
         else:
             arrays[name] = condition.read(value, shape, model.functions)
     return arrays
@@ -86,20 +85,23 @@ class ConditionReader:
         kept = {name: value for name, value in rest.items() if name not in self._streamed}
         self._whole: dict[str, np.ndarray] = read_conditions(model, kept, shape, seed)
 
+    def frames(self, first: int) -> Int[np.ndarray, "f"]:
+        """Return the frames of the window from frame `first` on."""
+        return (first + np.arange(self.tiling.size[0])) % self.tiling.length[0]
+
     def window_maps(self, first: int) -> dict[str, np.ndarray]:
         """Return the maps of the window from frame `first` on, by condition."""
-        frames = self.tiling.size[0]
-        index = (first + np.arange(frames)) % self.shape.frames
+        frames = self.frames(first)
         kinds = {name: self.model.condition(name).kind for name in (*self._whole, *self._streamed)}
         maps = {
-            name: array if kinds[name] == "spatial" else self.model.condition(name).window(array, index)
+            name: array if kinds[name] == "spatial" else self.model.condition(name).window(array, frames)
             for name, array in self._whole.items()
             if kinds[name] == "temporal" or first == 0
         }
         streamed = {
             name: value for name, value in self._streamed.items() if kinds[name] == "temporal" or first == 0
         }
-        return maps | read_conditions(self.model, streamed, self.shape, self.seed, first, frames)
+        return maps | self._read(streamed, first)
 
     def token_values(self, first: int) -> dict[str, Any]:
         """Return the text and other token conditions that hold in the middle of the window from frame `first` on.
@@ -107,14 +109,17 @@ class ConditionReader:
         Raises:
             BadInput: see `Condition.at`.
         """
-        middle = (first + self.tiling.size[0] // 2) % self.shape.frames
+        middle = int(self.frames(first)[self.tiling.size[0] // 2])
         return {name: self.model.condition(name).at(value, middle) for name, value in self.tokens.items()}
 
     def token_arrays(self, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return the arrays of a result of `token_values`; from a source video they are taken in its middle."""
-        frames = self.tiling.size[0]
-        middle = max(0, (self.shape.frames - frames) // 2)
-        return read_conditions(self.model, values, self.shape, self.seed, middle, frames)
+        return self._read(values, max(0, (self.tiling.length[0] - self.tiling.size[0]) // 2))
+
+    def _read(self, conditions: Mapping[str, Any], first: int) -> dict[str, np.ndarray]:
+        """Return the arrays of conditions of a window."""
+        part = Part(first, self.tiling.size[0])
+        return read_conditions(self.model, conditions, self.shape, self.seed, part)
 
     def area(self, name: str, strength: Strength) -> np.ndarray | None:
         """Return the weights in space of a condition's strength, which are read once."""

@@ -246,7 +246,8 @@ def _inputs(conditions: Mapping[str, Any], strengths: Mapping[str, Any]) -> dict
 
 def _strength(name: str, given: Any) -> float | Strength:
     strength = strength_of(name, given)
-    return strength.to_json() if strength == Strength(value=strength.value) else strength
+    number = strength.to_json()
+    return number if isinstance(number, float) else strength
 
 
 def _input(value: Any, strength: float | Strength) -> ConditionInput:

@@ -16,7 +16,7 @@ from vcjax.composer.encoding import Active, EncodedConditions
 from vcjax.composer.model import LoadedModel
 from vcjax.composer.request import Request
 from vcjax.composer.strength import strength_of
-from vcjax.diffusion.sampler import Steps, sampling_steps
+from vcjax.diffusion.sampler import Known, Steps, sampling_steps
 from vcjax.diffusion.samplers import sampler_named
 from vcjax.diffusion.windows import Tiling, repeated_noise
 from vcjax.errors import BadInput
@@ -102,6 +102,7 @@ def sample_latents(
     tiling: Tiling,
     progress: ProgressCallback,
     on_step: StepCallback | None = None,
+    known: Known | None = None,
 ) -> Float[Array, "B N H W c"]:
     """Sample a latent for each seed of a request.
 
@@ -114,6 +115,7 @@ def sample_latents(
         progress: called before compilation and after each chunk of steps.
         on_step: called with an estimate of the result after each chunk but the last. If it returns True, the estimate is
             the result.
+        known: what is known of the latents.
 
     Raises:
         BadInput: latents are not finite.
@@ -128,6 +130,7 @@ def sample_latents(
     rescale = np.float32(request.guidance_rescale) if request.guidance_rescale and weights.size else None
     progress("loading weights", 0, 0)
     parameters = model.parameters("unet")
+    known = known and jax.tree.map(model.replicate, known)
     passes, unet = passes_of(request), model.networks.unet
     windowed = None if tiling.whole else _windowed(model, phases, tiling, encoded)
     if windowed is not None and model.mesh is not None:
@@ -144,7 +147,9 @@ def sample_latents(
             last = [x[:, -1:] for x in given] if windowed else [x[-len(seeds) :] for x in given]
             settings = (*last, weights[:0], None)
         reused = passes if phase.guided or passes.deep else Passes()
-        return sample_chunk(sampler, unet, reused, parameters, state, rows, step_keys, *settings, windowed)
+        return sample_chunk(
+            sampler, unet, reused, parameters, state, rows, step_keys, *settings, windowed, known
+        )
 
     size = -(-STEPS_PER_CALL // passes.every) * passes.every
     chunks = [(rows, phase) for phase in phases for rows in phase.rows.chunks(size)]

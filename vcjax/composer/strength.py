@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from vcjax.conditions.base import ClipShape
+from vcjax.conditions.drawing import Number
 from vcjax.conditions.media import BLACK, brightness, describe_source, is_still, load_array, load_frames
 from vcjax.errors import BadInput
 from vcjax.settings import finite, typed
@@ -20,7 +21,7 @@ class Strength:
     It is the product of `value` and of what the other attributes say. Where it is 0, the condition is absent.
 
     ```python
-    composer(depth=video, strength={"depth": vcjax.Strength(frames=[(0, 1), (8, 0)], steps=(0, 60))})
+    composer(depth=video, strength={"depth": vcjax.Strength(frames=((0, 1), (8, 0)), steps=(0, 60))})
     ```
 
     Attributes:
@@ -32,9 +33,9 @@ class Strength:
             [F, H, W] in pixels of the video.
     """
 
-    value: float = 1.0
-    frames: tuple[tuple[float, ...], ...] | None = None
-    steps: tuple[float, ...] | None = None
+    value: Number = 1.0
+    frames: tuple[tuple[Number, ...], ...] | None = None
+    steps: tuple[Number, ...] | None = None
     area: Any = None
 
     def __post_init__(self) -> None:
@@ -114,7 +115,7 @@ class Strength:
         """Return a number where the strength is one, and else a table of what it consists of."""
         table = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         table = {name: value for name, value in table.items() if value is not None}
-        return self.value if set(table) == {"value"} else table
+        return float(self.value) if set(table) == {"value"} else table
 
 
 def strength_of(name: str, given: Any) -> Strength:
@@ -133,7 +134,7 @@ def strength_of(name: str, given: Any) -> Strength:
         raise BadInput(f"strength of {name}: {error}") from error
 
 
-def _check_curve(curve: Sequence[Sequence[float]]) -> None:
+def _check_curve(curve: Sequence[Sequence[Number]]) -> None:
     if not curve or any(len(pair) != 2 or not np.isfinite(pair).all() for pair in curve):
         raise BadInput(
             "frames of a strength must be pairs of a frame and a factor, such as (0, 1), (8, 0), not "

@@ -6,7 +6,7 @@ from os import PathLike
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
@@ -118,7 +118,7 @@ class Condition:
             `over`.
         stored_as: description of the storage format in a prepared data set, and of its error.
         measures: measures of how well videos follow the condition, which `vcjax evaluate --data` computes.
-        composites: whether the condition shows pixels of the video, which `composite` copies.
+        composites: whether the condition shows pixels of the video, which the video can keep.
     """
 
     name: ClassVar[str]
@@ -151,10 +151,10 @@ class Condition:
         """Return whether a part of a clip can be extracted without the rest, so that a long clip is never whole in memory."""
         return True
 
-    def composite(
-        self, frames: UInt8[np.ndarray, "F H W 3"], array: np.ndarray
-    ) -> UInt8[np.ndarray, "F H W 3"]:
-        """Return frames with the pixels that the condition shows."""
+    def shown(
+        self, array: np.ndarray, size: tuple[int, int]
+    ) -> tuple[UInt8[np.ndarray, "F H W 3"], Bool[np.ndarray, "F H W"]]:
+        """Return the pixels of the video that the condition shows, and where it shows them, for `composites`."""
         raise NotImplementedError
 
     def embed(self, array: np.ndarray, networks: Functions) -> np.ndarray:

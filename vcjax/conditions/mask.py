@@ -77,16 +77,16 @@ class Mask(ImageFileCondition):
         mask = extract_options.get("hide")
         return mask is None or (as_mask_polygons(mask) is None and is_still(mask))
 
-    def composite(
-        self, frames: UInt8[np.ndarray, "F H W 3"], array: Float32[np.ndarray, "F h w 4"]
-    ) -> UInt8[np.ndarray, "F H W 3"]:
-        """Return frames with the visible pixels of the mask condition, resized to theirs."""
+    def shown(
+        self, array: Float32[np.ndarray, "F h w 4"], size: tuple[int, int]
+    ) -> tuple[UInt8[np.ndarray, "F H W 3"], Bool[np.ndarray, "F H W"]]:
+        """Return the visible part as frames of a size, and which of their pixels are visible."""
         from vcjax.video.resize import resize_crop
 
-        shown = ((array[..., :3] / 2 + 0.5) * 255).round().astype(np.uint8)
-        size = frames.shape[1:3]
-        visible = resize_crop((array[..., 3:] * 255).astype(np.uint8).repeat(3, -1), *size, rule="map") > 254
-        return np.where(visible, resize_crop(shown, *size, rule="map"), frames)
+        frames = ((array[..., :3] / 2 + 0.5) * 255).round().astype(np.uint8)
+        visibility = (array[..., 3:] * 255).astype(np.uint8).repeat(3, -1)
+        visible = resize_crop(visibility, *size, rule="map")[..., 0] > 254
+        return resize_crop(frames, *size, rule="map"), visible
 
     def stored_features(
         self, clip: Clip, caption: str, shape: ClipShape, networks: Functions

@@ -24,15 +24,28 @@ class FileClip(Clip):
     """A clip sampled from a file, for conditions that extract from the file itself.
 
     Attributes:
-        path: the file; frame i is displayed (`first` + i) / `fps` seconds after its beginning.
-        first: index of the first frame in the file, at `fps`.
+        path: the file; frame i is displayed `start` + i / `fps` seconds after its beginning.
+        start: time of the first frame in seconds.
     """
 
     path: FilePath
-    first: int = 0
+    start: float = 0.0
 
 
-def sample_source(video: SourceVideo, shape: ClipShape, first: int = 0, count: int | None = None) -> Clip:
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a clip.
+
+    Attributes:
+        first: index of the first frame.
+        count: number of frames.
+    """
+
+    first: int
+    count: int
+
+
+def sample_source(video: SourceVideo, shape: ClipShape, part: Part | None = None) -> Clip:
     """Sample a source video at the model's frame rate and number of frames, in its own size.
 
     A clip in memory with exactly that number of frames is returned unchanged; the clip of a file is a
@@ -42,13 +55,12 @@ def sample_source(video: SourceVideo, shape: ClipShape, first: int = 0, count: i
     Args:
         video: the source.
         shape: shape of the whole clip.
-        first: first of the frames to return.
-        count: number of frames to return; all of the clip's if None.
+        part: frames to return; all of the clip's if None.
 
     Raises:
         BadInput: the file cannot be read.
     """
-    return _sample(video.source, shape, WHITE, first, shape.frames if count is None else count)
+    return _sample(video.source, shape, WHITE, part or Part(0, shape.frames))
 
 
 def is_still(source: Any) -> bool:
@@ -80,31 +92,33 @@ def frames_at(source: Any, fps: float) -> int:
     return max(1, int(seconds * fps + TIME_TOLERANCE))
 
 
-def _sample(source: Any, shape: ClipShape, background: tuple[int, int, int], first: int, count: int) -> Clip:
+def _sample(source: Any, shape: ClipShape, background: tuple[int, int, int], part: Part) -> Clip:
     if isinstance(source, Clip):
-        if len(source) == shape.frames == count:
-            return source
-        if len(source) == shape.frames:
-            rate, positions = source.fps, first + np.arange(count)
-        else:
-            rate = _rate(source.seconds if len(source) > 1 else None, shape)
-            times = (first + np.arange(count)) * (source.fps / rate)
-            positions = np.floor(times + TIME_TOLERANCE).astype(int)
-        frames = source.frames[np.minimum(positions, len(source) - 1)][
-            : max(1, (positions < len(source)).sum())
-        ]
-    else:
-        from vcjax.video.read import probe, read
+        return _sample_clip(source, shape, part)
+    from vcjax.video.read import probe, read
 
-        info = probe(source)
-        rate, start = _rate(info.seconds, shape), first
-        if info.frames == 1:
-            start = 0
-        elif info.seconds is not None:  # the last frame stands for those that are missing
-            start = min(first, max(math.floor(info.seconds * rate + TIME_TOLERANCE) - 1, 0))
-        frames = read(source, fps=rate, count=count, start=start / rate, background=background).frames
-    frames = repeat_last(frames, count, describe_source(source), shape.frames)
-    return Clip(frames, rate) if isinstance(source, Clip) else FileClip(frames, rate, source, first)
+    info = probe(source)
+    rate, first = _rate(info.seconds, shape), part.first
+    if info.frames == 1:
+        first = 0
+    elif info.seconds is not None:  # the last frame stands for those that are missing
+        first = min(first, max(math.floor(info.seconds * rate + TIME_TOLERANCE) - 1, 0))
+    frames = read(source, fps=rate, count=part.count, start=first / rate, background=background).frames
+    frames = repeat_last(frames, part.count, describe_source(source), shape.frames)
+    return FileClip(frames, rate, source, first / rate)
+
+
+def _sample_clip(source: Clip, shape: ClipShape, part: Part) -> Clip:
+    if len(source) == shape.frames == part.count:
+        return source
+    index = part.first + np.arange(part.count)
+    rate: float = float(source.fps)
+    if len(source) != shape.frames:
+        rate = _rate(source.seconds if len(source) > 1 else None, shape)
+        index = np.floor(index * (source.fps / rate) + TIME_TOLERANCE).astype(int)
+    there = max(1, int((index < len(source)).sum()))
+    frames = source.frames[np.minimum(index[:there], len(source) - 1)]
+    return Clip(repeat_last(frames, part.count, describe_source(source), shape.frames), rate)
 
 
 def _rate(seconds: float | None, shape: ClipShape) -> float:
@@ -154,7 +168,7 @@ def load_frames(
                 stacklevel=3,
             )
         return read(source, count=1, background=background).frames
-    return _sample(source, shape, background, 0, shape.frames).frames
+    return _sample(source, shape, background, Part(0, shape.frames)).frames
 
 
 def load_array(source: Any) -> np.ndarray | None:

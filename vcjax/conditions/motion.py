@@ -66,7 +66,9 @@ class Motion(MapCondition):
         self, array: Float32[np.ndarray, "F H W 2"], frames: Int[np.ndarray, "f"]
     ) -> Float32[np.ndarray, "f H W 2"]:
         """Return the motion of these frames; the first of a clip has none."""
-        return np.concatenate([np.zeros_like(array[:1]), array[frames[1:]]]) if frames[0] else array[frames]
+        return (
+            array[frames] if frames[0] == 0 else np.concatenate([np.zeros_like(array[:1]), array[frames[1:]]])
+        )
 
     def extract(
         self, clip: Clip, shape: ClipShape, networks: Functions, seed: int, **extract_options: Any
@@ -109,7 +111,7 @@ class Motion(MapCondition):
             clip.path,
             fps=clip.fps,
             count=len(clip),
-            start=clip.first / clip.fps,
+            start=clip.start,
             size=None if self.form == "centre" else size,
         ).motion
         if self.form == "centre":

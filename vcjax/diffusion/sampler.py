@@ -189,8 +189,26 @@ class Reuse:
     reused: Callable[[Array, Array, Any], Array]
 
 
+@struct.dataclass
+class Known:
+    """A part of x0 that is known, so that the rest is sampled to fit it (blended diffusion, arXiv 2206.02779, section 4.1).
+
+    Attributes:
+        x0: latents without noise, which count where the mask is 1, `[#B, ...]`.
+        mask: 1 where they are known, 0 elsewhere, broadcast to them.
+    """
+
+    x0: Float[Array, "..."] | np.ndarray
+    mask: Float[Array, "..."] | np.ndarray
+
+
 def sample(
-    sampler: Sampler, denoise: Denoise | Reuse, state: Any, steps: Steps, keys: Key[Array, "B"]
+    sampler: Sampler,
+    denoise: Denoise | Reuse,
+    state: Any,
+    steps: Steps,
+    keys: Key[Array, "B"],
+    known: Known | None = None,
 ) -> tuple[Any, Float[Array, "B ..."]]:
     """Sample along a table of steps, or a chunk of it.
 
@@ -203,6 +221,7 @@ def sample(
         state: state at the first row, such as `sampler.init(z)`.
         steps: rows, of which the first `count` are taken.
         keys: one key per trajectory, `[B]`.
+        known: what is known of the result; None for nothing.
 
     Returns:
         State after the last row, and the estimate of x0 there.
@@ -215,14 +234,17 @@ def sample(
 
     def step(index: Any, state: Any, out: Array) -> tuple[Any, Array]:
         row, z = {name: values[index] for name, values in coefficients.items()}, sampler.latents(state)
-        noise = None
+        x0, noise = row["x0_z"] * z + row["x0_out"] * out, None
+        if known is not None:
+            change = known.mask * (known.x0 - x0)
+            x0, out = x0 + change, out + change / row["x0_out"]
         if sampler.stochastic:
 
             def draw(key: Array) -> Array:
                 return jax.random.normal(jax.random.fold_in(key, table[index]), z.shape[1:], z.dtype)
 
             noise = jax.vmap(draw)(keys)
-        return sampler.step(state, row, out, noise), row["x0_z"] * z + row["x0_out"] * out
+        return sampler.step(state, row, out, noise), x0
 
     # Without a condition around the network: a number that is traced serves chunks of any length.
     carry = (state, jnp.zeros_like(sampler.latents(state)))
