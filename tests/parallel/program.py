@@ -146,14 +146,49 @@ def sampling():
         }
 
 
+def windows():
+    """A long clip in windows on four devices, and on one: difference of latents, and operations of a device."""
+    import tempfile
+
+    from vcjax.composer import sampling as module
+    from vcjax.composer.completion import complete_request
+    from vcjax.composer.encoding import encode_conditions
+    from vcjax.composer.sampling import phases_of, sample_latents
+    from vcjax.progress import no_progress
+
+    take = module.sample_chunk
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        clip = TWO_LEVELS["clip"] | {"frames": 4}
+        model = TWO_LEVELS | {"clip": clip, "schedule": {}, "prediction": "epsilon"}
+        parts = small_parts(Path(folder) / "parts", model)
+        depth = np.random.default_rng(0).random((18, 16, 16, 1), np.float32)
+        for name, mesh in (("one", None), ("four", make_mesh(MeshShape(frames=4), jax.devices()[:4]))):
+            composer, calls = vcjax.load(parts, mesh=mesh), []
+            module.sample_chunk = lambda *x, calls=calls: calls.append(x) or take(*x)
+            request = composer.request(
+                text="a red circle", depth=depth, frames=18, steps=4, windows={"offsets": 1}
+            )
+            request = complete_request(request, composer)
+            phases, reader = phases_of(composer, request), composer.reader(request)
+            encoded = encode_conditions(composer, request, reader)
+            z = sample_latents(composer, request, phases, encoded, reader.tiling, no_progress)
+            group = calls[-1][-2].windows.start.shape[
+                1
+            ]  # groups of windows, the loop of which is counted once
+            results[name] = np.asarray(z), take.lower(*calls[-1]).compile().cost_analysis()["flops"] * group
+    (one, work), (four, shared) = results["one"], results["four"]
+    return {"difference": float(abs(one - four).max() / one.std()), "share of work": shared / work}
+
+
 def _max_difference(frames, others):
     return max(int(abs(a.astype(int) - b).max()) for a, b in zip(frames, others, strict=True))
 
 
+COMPUTATIONS = {each.__name__: each for each in (forward, losses, tiny, sampling, windows)}
+
 if __name__ == "__main__":
     name, out = sys.argv[1:]
-    if name != "sampling":
+    if COMPUTATIONS[name] not in (sampling, windows):
         jax.config.update("jax_enable_x64", True)
-    Path(out).write_text(
-        json.dumps({"forward": forward, "losses": losses, "tiny": tiny, "sampling": sampling}[name]())
-    )
+    Path(out).write_text(json.dumps(COMPUTATIONS[name]()))

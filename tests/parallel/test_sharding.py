@@ -107,3 +107,10 @@ def test_sharded_sampling_equals_one_devices(tmp_path):
     assert results["one clip by frames"] <= 1
     assert results["two clips by all axes"] <= 1
     assert results["seeds differ"] > 20
+
+
+@pytest.mark.slow
+def test_windows_are_shared_by_devices(tmp_path):
+    results = results_of("windows", tmp_path)
+    assert results["difference"] < 1e-5
+    assert results["share of work"] < 0.3

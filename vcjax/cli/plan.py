@@ -92,7 +92,7 @@ def plan(
     program: Annotated[
         str,
         typer.Option(
-            help="Program: training; sampler, or sampler/ and unguided, reuse_every-3 or guidance_every-3; "
+            help="Program: training; sampler, or sampler/ and unguided, reuse_every-3, guidance_every-3 or windows; "
             "text, encoder, decoder, an extraction network (vision, depth, sketch, "
             "cleaner), stc/CONDITION; or generate, a table of all that make a video.",
         ),

@@ -1,5 +1,6 @@
 """Latents of what conditions show of a video, which sampling and decoding can keep."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from vcjax.composer.compiled import encode_frames
@@ -26,4 +27,4 @@ def shown_latents(model: LoadedModel, reader: ConditionReader) -> Known:
                 ).mean
                 cells = np.asarray(visible).reshape(size, height, factor, width, factor)
                 mask[0, start : start + size] = np.all(cells, axis=(2, 4))[..., None]
-    return Known(x0=x0, mask=mask)
+    return Known(x0=jnp.asarray(x0), mask=jnp.asarray(mask))

@@ -6,7 +6,7 @@ element is the weighted mean of the predictions of all windows that contain it, 
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -117,7 +117,7 @@ class Windows:
     start: Int[Array, "O K n 3"] | np.ndarray
     clip: Int[Array, "O K n"] | np.ndarray
     weight: Float[Array, "O K n"] | np.ndarray
-    coverage: tuple[Float[Array, "O L"] | np.ndarray, ...]
+    coverage: tuple[Any, ...]
 
 
 def cut(x: Float[Array, "... N H W c"], start: Int[Array, "3"], size: tuple[int, int, int]) -> Array:

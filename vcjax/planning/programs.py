@@ -13,6 +13,7 @@ from jax.tree_util import keystr
 
 from vcjax.composer.compiled import (
     STEPS_PER_CALL,
+    WindowedInputs,
     decode,
     encode_frames,
     encode_map,
@@ -26,6 +27,7 @@ from vcjax.conditions.catalogue import map_channels, vector_dims
 from vcjax.data.sprites.selection import SpriteSelection
 from vcjax.diffusion.ddim import DDIM
 from vcjax.diffusion.sampler import sampling_steps
+from vcjax.diffusion.windows import Tiling
 from vcjax.models.layout import Layout
 from vcjax.parallel import compilation
 from vcjax.parallel.batches import batch_sharding
@@ -43,6 +45,7 @@ from vcjax.weights.trees import Tree
 TRAINING, SAMPLER, ENCODER = "training", "sampler", "encoder"
 STC = "stc/"  # before the name of a condition
 ALL_PASSES = Passes()
+WINDOWS = 8  # length of the clip of `sampler/windows`, in windows
 CHEAPER = {  # ways to cheaper guided steps, after `sampler/`
     "reuse_every-3": Passes(3, deep=True),
     "guidance_every-3": Passes(3, difference=True),
@@ -77,6 +80,7 @@ def programs(run: Run) -> dict[str, Callable[[Run, Any, int], Program]]:
         TRAINING: training_program,
         SAMPLER: sampler_program,
         **{f"{SAMPLER}/{name}": partial(sampler_program, passes=passes) for name, passes in CHEAPER.items()},
+        f"{SAMPLER}/windows": partial(sampler_program, windows=WINDOWS),
         f"{SAMPLER}/unguided": partial(sampler_program, branches=1),
         "text": _text_program,
         **{name: partial(_extractor_program, name) for name in networks},
@@ -120,9 +124,15 @@ def training_program(run: Run, mesh: Any, index: int) -> Program:
 
 
 def sampler_program(
-    run: Run, mesh: Any, index: int, *, branches: int = 2, passes: Passes = ALL_PASSES
+    run: Run,
+    mesh: Any,
+    index: int,
+    *,
+    branches: int = 2,
+    passes: Passes = ALL_PASSES,
+    windows: int = 1,
 ) -> Program:
-    """Return a call of the sampler, which takes at least `STEPS_PER_CALL` steps."""
+    """Return a call of the sampler, which takes at least `STEPS_PER_CALL` steps, of clips of so many windows' length."""
     composer = without_weights(run).with_mesh(mesh)
     networks, shape, clips = composer.networks, composer.shape, run.stages[index].batch_size
     unet, sides = networks.unet, composer.latent_shape()[:2]
@@ -135,7 +145,7 @@ def sampler_program(
     steps = -(-STEPS_PER_CALL // passes.every) * passes.every
     rows, *_ = table.chunks(steps)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), clips))
-    z = array(clips, shape.frames, *sides, unet.latent_channels)
+    z = array(clips, windows * shape.frames, *sides, unet.latent_channels)
     tokens = networks.text.context_length + networks.tokens.vector_tokens * len(
         vector_dims(composer.conditions)
     )
@@ -145,11 +155,34 @@ def sampler_program(
         array(branches * clips, tokens, dtype=bool),
     )
     keys = array(*keys.shape, dtype=keys.dtype)
-    inputs = (sampler, unet, passes, parameters, z, rows, keys, *given, np.ones(branches - 1, np.float32))
+    weights: tuple[Any, ...] = (np.ones(branches - 1, np.float32),)
+    if windows > 1:
+        unet = unet.clone(layout=Layout(mesh, mesh.axis_names, ()))
+        given, windowed = _windowed(composer, mesh, given, windows * shape.frames, clips)
+        weights += (None, windowed)
+    inputs = (sampler, unet, passes, parameters, z, rows, keys, *given, *weights)
     program = compilation.jit(_known_number_of_steps, static_argnums=(0, 1, 2))
     kinds = {"parameters": parameters, "latents": z, "maps and tokens": given}
     calls = -(-composer.defaults.steps // steps)
     return Program(program, inputs, kinds, steps=steps, calls=calls)
+
+
+def _windowed(
+    composer: Any, mesh: Any, given: tuple[Any, ...], frames: int, clips: int
+) -> tuple[tuple[Any, ...], WindowedInputs]:
+    """Return maps, tokens and mask of each window in place of those of a clip, and the windows."""
+    sides, array = composer.latent_shape()[:2], partial(_array, mesh)
+    tiling = Tiling((frames, *sides), (composer.shape.frames, *sides), offsets=2)
+    count, timesteps = len(tiling.clips()), len(composer.schedule.alpha_bar)
+    maps, tokens, mask = (array(x.shape[0] // clips, *x.shape[1:], dtype=x.dtype) for x in given)
+    inputs = (
+        array(count, *maps.shape),
+        array(1, *tokens.shape),
+        array(1, *mask.shape, dtype=bool),
+    )
+    table = jax.tree.map(lambda x: array(*x.shape, dtype=x.dtype), tiling.table(mesh.size))
+    indices = array(count, dtype=jnp.int32), array(timesteps, dtype=jnp.int32)
+    return inputs, WindowedInputs(windows=table, prompt=indices[0], placement=indices[1], tiling=tiling)
 
 
 def _known_number_of_steps(
