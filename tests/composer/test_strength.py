@@ -1,4 +1,4 @@
-"""Strength of conditions: the laws that it obeys, over frames, steps and space."""
+"""Strength of conditions: the laws of it, over frames, steps and space."""
 
 import dataclasses
 

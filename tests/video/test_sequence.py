@@ -119,7 +119,7 @@ def test_a_longer_sequence_in_the_folder_is_not_mixed_with_a_new_one(frames, tmp
     [
         ("f_%03d.png", None, "names no images of that pattern"),
         (".", None, "is a directory that contains no images"),
-        (".", ("f_000.png", b"text"), "f_000.png is neither a video nor an image"),
+        (".", ("f_000.png", b"text"), "f_000.png is not an image"),
     ],
 )
 def test_a_bad_sequence_is_one_sentence(tmp_path, name, content, message):
@@ -137,6 +137,5 @@ def test_only_png_sequences_are_written(frames, tmp_path):
 def test_a_pattern_with_a_film_in_it_is_refused(frames, tmp_path):
     vcjax.Clip(frames, 8.0).save(tmp_path / "film.mp4")
     (tmp_path / "film.mp4").rename(tmp_path / "f_000.png")
-    assert jnp.asarray(frames).shape[0] == 24
-    with pytest.raises(BadInput, match=r"f_000.png is a video"):
+    with pytest.raises(BadInput, match=r"f_000.png is not an image"):
         vcjax.read(tmp_path, fps=8)

@@ -50,9 +50,7 @@ def sequence_files(path: Path) -> list[Path] | None:
     else:
         return None
     if not files:
-        where = (
-            f"{path} is a directory that contains no" if path.is_dir() else f"there are no images {path}, no"
-        )
+        where = f"{path} is a directory that contains no" if path.is_dir() else f"{path} names no"
         raise BadInput(f"{where} {what}; give a video, an image or images")
     return sorted(files, key=lambda file: [int(x) if x.isdecimal() else x for x in _NUMBER.split(file.name)])
 

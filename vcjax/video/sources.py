@@ -184,7 +184,7 @@ class SequenceSource:
             if not isinstance(source, ImageSource):
                 source.close()
                 raise BadInput(
-                    f"{self.files[index]} is a video; give a folder of images, or the video itself"
+                    f"{self.files[index]} is not an image; give a folder of images, or the video itself"
                 )
             self._last = source
             timed = next(source.timed_frames(0.0), None)
