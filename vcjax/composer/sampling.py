@@ -160,12 +160,16 @@ def sample_latents(
     total = sum(len(phase.rows) for phase in phases)
     state, estimate = _run(run_chunk, state, chunks, total, progress, on_step)
     z = sampler.latents(state) if estimate is None else estimate
+    _check_finite(z, weights, model)
+    return z
+
+
+def _check_finite(z: Array, weights: np.ndarray, model: LoadedModel) -> None:
     if not jnp.isfinite(z).all():
         raise BadInput(
             f"sampling ended in NaN or infinity: guidance {', '.join(f'{w:g}' for w in weights) or 'none'} or a "
             f"strength is too large, or the weights of model {model.name} are damaged"
         )
-    return z
 
 
 def _noise(model: LoadedModel, request: Request, tiling: Tiling, seed: int, keys: Any) -> Array:
