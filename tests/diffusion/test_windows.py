@@ -43,7 +43,7 @@ def by_hand(predict, z, tiling, placement):
     return total / weight[..., None]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(tiling=tilings(), group=st.integers(1, 3), data=st.data())
 def test_the_merge_is_the_weighted_mean_of_the_windows_predictions(tiling, group, data):
     placement = data.draw(st.integers(0, tiling.offsets - 1))

@@ -74,12 +74,11 @@ def _tokens(
     """
     branches = request.branches or ()
     nulls = {name: model.null(name) for name, c in model.conditions.items() if c.kind == "tokens"}
-    given = {
-        name: nulls[name]
-        + _strength(request, name).value
-        * (model.conditions[name].embed(array, model.functions) - nulls[name])
-        for name, array in arrays.items()
-    }
+    given = {}
+    for name, array in arrays.items():
+        difference = model.conditions[name].embed(array, model.functions) - nulls[name]
+        with np.errstate(over="ignore"):  # what is not finite is named after sampling
+            given[name] = nulls[name] + _strength(request, name).value * difference
     result = []
     for active in sets:
         embeddings, present = {}, {}
