@@ -49,6 +49,12 @@ def add_map(total: Array, encoded: Array, weights: Array) -> Array:
     return total + weights * encoded
 
 
+@partial(jax.jit, donate_argnums=0)
+def put_window(windows: Array, maps: Array, index: Any) -> Array:
+    """Set the maps of a window in the array of all windows, in place."""
+    return windows.at[index].set(maps)
+
+
 @struct.dataclass
 class WindowedInputs:
     """What the UNet sees of a clip of several windows, beside its maps `[U, G, f, H, W, m]` and tokens `[P, G, L, D]`.

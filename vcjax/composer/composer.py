@@ -145,17 +145,18 @@ class Composer(LoadedModel):
         self, z: Float[Array, "N h w c"], request: Request, reader: ConditionReader
     ) -> UInt8[np.ndarray, "N H W 3"]:
         """Return the frames of a clip, with the pixels that conditions show where the request composites them."""
-        parts = []
-        for first, frames in decode_latents(self, z, reader.tiling.size[0]):
+        tiling, factor = reader.tiling, self.networks.autoencoder.downsampling
+        video = np.empty((len(z), factor * z.shape[1], factor * z.shape[2], 3), np.uint8)
+        for first, frames in decode_latents(self, z, tiling.size[0]):
             if request.composite:
-                start = min(first, reader.tiling.length[0] - reader.tiling.size[0])
+                start = min(first, tiling.length[0] - tiling.size[0])
                 for name, array in reader.window_maps(start).items():
                     if self.condition(name).composites:
                         pixels, visible = self.condition(name).shown(array, frames.shape[1:3])
                         new = slice(first - start, None)
                         frames = np.where(visible[new, ..., None], pixels[new], frames)
-            parts.append(frames)
-        return np.concatenate(parts)
+            video[first : first + len(frames)] = frames
+        return video
 
     def _step_preview(self, on_step: StepCallback, estimate: Estimate) -> bool:
         assert self.latent_colours is not None

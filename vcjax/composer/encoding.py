@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from vcjax.composer.compiled import add_map, encode_map, encode_tokens
+from vcjax.composer.compiled import add_map, encode_map, encode_tokens, put_window
 from vcjax.composer.model import LoadedModel
 from vcjax.composer.reading import ConditionReader, hashable
 from vcjax.composer.request import Request
@@ -53,13 +54,17 @@ def encode_conditions(
     keys = [tuple(hashable(each).items()) for each in values]
     prompts = list(dict.fromkeys(keys))
     tokens = [_tokens(model, request, reader.token_arrays(values[keys.index(key)]), sets) for key in prompts]
-    maps = [_window_maps(model, request, reader, first, sets) for first in clips]
+    maps: list[Any] = [None] * len(sets)
+    for index, first in enumerate(clips):
+        for i, total in enumerate(_window_maps(model, request, reader, first, sets)):
+            whole = jnp.zeros((len(clips), *total.shape)) if index == 0 else maps[i]
+            maps[i] = put_window(whole, total, index)
     return {
         each: EncodedConditions(
             tokens=jnp.stack([rows[i][0] for rows in tokens]),
             mask=jnp.stack([rows[i][1] for rows in tokens]),
             prompt=np.array([prompts.index(key) for key in keys], np.int32),
-            maps=jnp.stack([totals[i] for totals in maps]),
+            maps=maps[i],
         )
         for i, each in enumerate(sets)
     }
