@@ -21,24 +21,6 @@ from vcjax.models.stc import STCEncoder
 FAST = {"steps": 4, "frames": 3}
 
 
-@pytest.fixture(scope="module")
-def composer():
-    return vcjax.load("tiny")
-
-
-@pytest.fixture(scope="module")
-def maps():
-    rng = np.random.default_rng(0)
-    return {
-        "image": rng.random((1, 64, 64, 3), np.float32),
-        "single_sketch": rng.random((1, 64, 64, 1), np.float32),
-        "motion": rng.standard_normal((3, 64, 64, 2)).astype(np.float32),
-        "depth": rng.random((3, 64, 64, 1), np.float32),
-        "mask": rng.random((3, 64, 64, 4), np.float32),
-        "sketch": rng.random((3, 64, 64, 1), np.float32),
-    }
-
-
 STYLE = np.random.default_rng(1).standard_normal(128).astype(np.float32)
 
 

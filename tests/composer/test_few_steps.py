@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import vcjax
 from tests.conftest import run
 from vcjax.composer import sampling
 from vcjax.composer.completion import complete_request
@@ -24,11 +23,6 @@ from vcjax.models.unet import UNet
 
 FAST = {"steps": 7, "frames": 3, "text": "a red circle"}
 SMALL = UNet(base_channels=16, channel_multipliers=(1, 2), attention_levels=(0,), head_dim=8, num_input_heads=2, norm_groups=4)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def composer():
-    return vcjax.load("tiny")
 
 
 @pytest.fixture(scope="module")

@@ -22,23 +22,6 @@ NUMBERS = st.floats(-2, 2, width=32).filter(lambda x: x == 0 or abs(x) > 1e-3)
 MAPS = ("image", "single_sketch", "motion", "depth", "sketch")
 
 
-@pytest.fixture(scope="module")
-def composer():
-    return vcjax.load("tiny")
-
-
-@pytest.fixture(scope="module")
-def maps():
-    rng = np.random.default_rng(0)
-    return {
-        "image": rng.random((1, 64, 64, 3), np.float32),
-        "single_sketch": rng.random((1, 64, 64, 1), np.float32),
-        "motion": rng.standard_normal((3, 64, 64, 2)).astype(np.float32),
-        "depth": rng.random((3, 64, 64, 1), np.float32),
-        "sketch": rng.random((3, 64, 64, 1), np.float32),
-    }
-
-
 STYLE = np.random.default_rng(1).standard_normal(128).astype(np.float32)
 
 

@@ -49,13 +49,16 @@ def test_the_same_windows_without_overlap_are_clips_of_their_own(composer):
 def test_a_film_is_read_window_by_window_and_each_window_is_a_clip_of_its_own(composer, film, monkeypatch):
     seen, extract = [], reading.sample_source
     monkeypatch.setattr(reading, "sample_source", lambda *x: seen.append(x[2]) or extract(*x))
-    source = vcjax.extract(film)
+    source, picture = vcjax.extract(film), vcjax.extract(film % 0)
+    settings = {"frames": "all", "windows": {"offsets": 1}, **FAST}
     request = complete_request(
-        composer.request(depth=source, motion=source, frames="all", windows={"offsets": 1}, **FAST), composer
+        composer.request(image=picture, depth=source, motion=source, **settings), composer
     )
     assert request.frames == 12
     reader = composer.reader(request)
     assert not seen  # nothing is read before it is needed
+    assert "image" in reader.window_maps(0)
+    seen.clear()
     maps = {first: reader.window_maps(first) for first in reader.tiling.clips()}
     assert sorted(maps) == [0, 2, 4, 6, 8]
     assert {(part.first, part.count) for part in seen} == {(first, 4) for first in maps}
@@ -140,7 +143,7 @@ def test_what_is_shown_is_kept_to_the_pixel(composer, film):
         ({"windows": {"noise": "pink"}}, "noise of windows must be repeat or independent"),
         ({"reuse_every": 2}, "reuse_every needs a clip of one window"),
         ({"composite": True}, "composite needs a condition that shows a part of the video, such as mask"),
-        ({"frames": "all"}, "frames can be 'all' only where a condition is extracted from a video"),
+        ({"frames": "all"}, "frames can be 'all' only where a temporal condition is extracted from a video"),
         ({"fps": 0}, "fps must be above 0"),
         ({"text": "0: a; 11: b"}, "text from frame 11 on is never used"),
         ({"text": "3: a; 6: b"}, "text by time must begin at frame 0, not 3"),

@@ -65,27 +65,26 @@ def test_videos_of_all_kinds_come_back_with_comment_and_the_same_bytes(frames, t
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".webm"])
 def test_sound_is_kept_and_cut_to_the_length_of_the_video(frames, sound, tmp_path, suffix):
-    vcjax.Clip(frames[:8], 8.0).save(tmp_path / f"short{suffix}", audio=sound)
+    vcjax.Clip(frames[:8], 8.0, audio=sound).save(tmp_path / f"short{suffix}")
     samples, rate = heard(tmp_path / f"short{suffix}")
     assert abs(samples.shape[-1] / rate - 1.0) < 0.05
     assert abs(pitch(samples[0], rate) - 440) < 3
     assert abs(pitch(samples[-1], rate) - 660) < 3
-    vcjax.Clip(frames, 8.0).save(tmp_path / f"long{suffix}", audio=sound)  # of three seconds
+    vcjax.Clip(frames, 8.0, audio=sound).save(tmp_path / f"long{suffix}")  # of three seconds
     samples, rate = heard(tmp_path / f"long{suffix}")
     assert abs(samples.shape[-1] / rate - 2.0) < 0.05
     assert len(vcjax.read(tmp_path / f"long{suffix}")) == 24
 
 
 def test_a_file_without_sound_and_a_format_without_sound_are_refused(frames, sound, tmp_path):
-    clip = vcjax.Clip(frames, 8.0)
-    clip.save(tmp_path / "mute.mp4")
+    vcjax.Clip(frames, 8.0).save(tmp_path / "mute.mp4")
     for out, audio, message in (
         ("a.mp4", tmp_path / "mute.mp4", "mute.mp4 has no sound"),
         ("a.mp4", tmp_path / "missing.mp4", "missing.mp4 cannot be read"),
         ("a.gif", sound, "a.gif cannot hold sound; give one of .mp4, .mov, .webm"),
     ):
         with pytest.raises(BadInput, match=message):
-            clip.save(tmp_path / out, audio=audio)
+            vcjax.Clip(frames, 8.0, audio=audio).save(tmp_path / out)
     assert {path.name for path in tmp_path.iterdir()} == {"mute.mp4"}
 
 

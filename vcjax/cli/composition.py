@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vcjax.cli.options import number_list, pairs, single, size
+from vcjax.cli.options import pairs, single, size
 from vcjax.diffusion.windows import WEIGHTS
 from vcjax.errors import BadInput
 
@@ -108,9 +108,9 @@ def composition(values: Values, *, mask_given: bool) -> dict[str, Any]:
     windows = _windows(values)
     if windows:
         arguments["windows"] = windows
-    rates = number_list("--fps", values["fps"], float)
-    if rates:
-        arguments["fps"] = rates[-1]
+    rate = _number(values, "fps", float)
+    if rate is not None:
+        arguments["fps"] = rate
     if values["audio"]:
         arguments["audio"] = single("--audio-from", values["audio"])
     keyframes = _keyframes(values)
@@ -152,12 +152,10 @@ def _strengths(values: Values) -> dict[str, Any]:
 
 def _windows(values: Values) -> dict[str, Any]:
     windows: dict[str, Any] = {}
-    frames = number_list("--window-frames", values["window_frames"], int)
-    if frames:
-        windows["frames"] = frames[-1]
-    overlap = number_list("--window-overlap", values["window_overlap"], float)
-    if overlap:
-        windows["overlap"] = overlap[-1]
+    for key, kind in (("frames", int), ("overlap", float)):
+        number = _number(values, f"window_{key}", kind)
+        if number is not None:
+            windows[key] = number
     if values["window_size"]:
         windows["size"] = list(size(single("--window-size", values["window_size"]), "--window-size") or ())
     for key in ("weights", "noise"):
@@ -181,12 +179,25 @@ def _keyframes(values: Values) -> dict[str, Any] | None:
         given = values[name]
         if given:
             table[key] = single(OPTIONS[name][0], given)
-    shared = number_list("--shared-frames", values["shared_frames"], int)
-    if shared:
+    shared = _number(values, "shared_frames", int)
+    if shared is not None:
         if not table.keys() & {"after", "before"}:
             raise BadInput("--shared-frames needs --continue or --lead-to")
-        table["overlap"] = shared[-1]
+        table["overlap"] = shared
     return table or None
+
+
+def _number(values: Values, name: str, kind: type) -> Any:
+    """Return the number that an option gives; None where it is not given."""
+    given, flag = values[name], OPTIONS[name][0]
+    if not given:
+        return None
+    text = single(flag, given)
+    try:
+        return kind(text)
+    except ValueError as error:
+        what = "an integer" if kind is int else "a number"
+        raise BadInput(f"{flag} must be {what}, not {text!r}") from error
 
 
 def _pairs(values: Values, name: str) -> dict[str, str]:

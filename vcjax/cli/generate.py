@@ -211,7 +211,6 @@ def _from_file(
 
 def _outputs(out: Path, request: Any) -> Iterator[tuple[Path, Any]]:
     """Yield a request of one seed, and its file, for each seed; all files are checked before the first is yielded."""
-    from vcjax.video.audio import check_audio
     from vcjax.video.write import check_output
 
     seeds = request.seeds
@@ -220,8 +219,6 @@ def _outputs(out: Path, request: Any) -> Iterator[tuple[Path, Any]]:
     paths = [out] if len(seeds) == 1 else [out.with_stem(f"{out.stem}_{seed}") for seed in seeds]
     for path in paths:
         check_output(path, with_audio=request.audio is not None)
-    if request.audio is not None:
-        check_audio(request.audio)
     for path, seed in zip(paths, seeds, strict=True):
         yield path, dataclasses.replace(request, seeds=(seed,))
 
@@ -260,7 +257,7 @@ def _generate(
         _warn(f"{path}: one frame is asked of a model of clips of {composer.shape.frames} frames")
     (clip,) = composer.generate(request, progress)
     progress(f"writing {path}", 0, 0)
-    save_with_record(clip, path, record, request.audio)
+    save_with_record(clip, path, record)
     return path, (
         f"seed {request.seeds[0]}, {request.steps} steps of {request.sampler}, {len(clip)} frames of "
         f"{clip.height}x{clip.width} (height x width) at {clip.fps:g} fps, {time.monotonic() - began:.1f} seconds"

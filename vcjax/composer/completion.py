@@ -41,6 +41,10 @@ def complete_request(request: Request, model: LoadedModel) -> Request:
     if request.reuse_every > 1 and (request.loop or windows.frames != shape.frames):
         raise BadInput("reuse_every needs a clip of one window: its deep features are those of one")
     _check_composite(request, conditions)
+    if request.audio is not None:
+        from vcjax.video.audio import check_audio
+
+        check_audio(request.audio)
     name = request.sampler or model.defaults.sampler
     sampler = sampler_named(name)
     spacing = request.spacing or sampler.spacing(model.schedule)
@@ -74,17 +78,17 @@ def request_shape(request: Request, model: LoadedModel) -> ClipShape:
     fps = model.shape.fps if request.fps is None else finite("fps", request.fps)
     if fps <= 0:
         raise BadInput(f"fps must be above 0, not {fps:g}")
-    frames = _all_frames(request, fps) if request.frames == "all" else request.frames
+    frames = _all_frames(request, model, fps) if request.frames == "all" else request.frames
     shape = model.clip_shape(frames, None if request.size is None else check_size(request.size))
     return dataclasses.replace(shape, fps=fps)
 
 
-def _all_frames(request: Request, fps: float) -> int:
-    """Return how many frames the first source video has at a frame rate."""
-    source = next((given.source for given in request.conditions.values() if given.source is not None), None)
-    if source is None:
-        raise BadInput("frames can be 'all' only where a condition is extracted from a video")
-    return frames_at(source, fps)
+def _all_frames(request: Request, model: LoadedModel, fps: float) -> int:
+    """Return how many frames the first source video of a temporal condition has at a frame rate."""
+    for name, given in request.conditions.items():
+        if given.source is not None and model.condition(name).kind == "temporal":
+            return frames_at(given.source, fps)
+    raise BadInput("frames can be 'all' only where a temporal condition is extracted from a video")
 
 
 def _without_absent(request: Request, conditions: Mapping[str, Condition]) -> Request:

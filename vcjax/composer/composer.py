@@ -127,7 +127,7 @@ class Composer(LoadedModel):
         del encoded
         progress("decoding", 0, 0)
         fps = request_shape(request, self).fps
-        return [Clip(self._decode(latents, request, reader), fps) for latents in z]
+        return [Clip(self._decode(latents, request, reader), fps, audio=request.audio) for latents in z]
 
     def reader(self, request: Request) -> ConditionReader:
         """Return the conditions of a complete request, of each of its windows."""
@@ -150,11 +150,9 @@ class Composer(LoadedModel):
         for first, frames in decode_latents(self, z, tiling.size[0]):
             if request.composite:
                 start = min(first, tiling.length[0] - tiling.size[0])
-                for name, array in reader.window_maps(start).items():
-                    if self.condition(name).composites:
-                        pixels, visible = self.condition(name).shown(array, frames.shape[1:3])
-                        new = slice(first - start, None)
-                        frames = np.where(visible[new, ..., None], pixels[new], frames)
+                for pixels, visible in reader.shown(start, frames.shape[1:3]):
+                    new = slice(first - start, None)
+                    frames = np.where(visible[new, ..., None], pixels[new], frames)
             video[first : first + len(frames)] = frames
         return video
 

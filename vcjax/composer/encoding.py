@@ -84,14 +84,18 @@ def _tokens(
         difference = model.conditions[name].embed(array, model.functions) - nulls[name]
         with np.errstate(over="ignore"):  # what is not finite is named after sampling
             given[name] = nulls[name] + _strength(request, name).value * difference
+    first = {}  # what stands in the first branch, in place of the null embedding
+    if request.negative_text:
+        ids = model.tokenize(request.negative_text)
+        texts = [name for name in nulls if model.conditions[name].absent_is_null]
+        first = {name: model.conditions[name].embed(ids, model.functions) for name in texts}
     result = []
     for active in sets:
         embeddings, present = {}, {}
         for name, null in nulls.items():
             condition, there = model.conditions[name], name in given and name in active
             rows = [given[name] if there and name in branch else null for branch in branches]
-            if request.negative_text and condition.absent_is_null:
-                rows[0] = condition.embed(model.tokenize(request.negative_text), model.functions)
+            rows[0] = first.get(name, rows[0])
             embeddings[name] = np.stack(rows)
             present[name] = np.full(len(branches), there or condition.absent_is_null)
         result.append(encode_tokens(model.networks.tokens, model.parameters("tokens"), embeddings, present))

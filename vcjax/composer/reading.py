@@ -1,7 +1,7 @@
 """Reading of conditions: finished ones from files and arrays, others extracted from source videos, for parts of a clip."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -91,17 +91,24 @@ class ConditionReader:
 
     def window_maps(self, first: int) -> dict[str, np.ndarray]:
         """Return the maps of the window from frame `first` on, by condition."""
-        frames = self.frames(first)
-        kinds = {name: self.model.condition(name).kind for name in (*self._whole, *self._streamed)}
-        maps = {
-            name: array if kinds[name] == "spatial" else self.model.condition(name).window(array, frames)
-            for name, array in self._whole.items()
-            if kinds[name] == "temporal" or first == 0
-        }
-        streamed = {
-            name: value for name, value in self._streamed.items() if kinds[name] == "temporal" or first == 0
-        }
-        return maps | self._read(streamed, first)
+        names = (*self._whole, *self._streamed)
+        return self._maps(
+            first, [n for n in names if first == 0 or self.model.condition(n).kind == "temporal"]
+        )
+
+    def shown(self, first: int, size: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield what each condition shows of the window from frame `first` on, see `Condition.shown`."""
+        names = [n for n in (*self._whole, *self._streamed) if self.model.condition(n).composites]
+        for name, array in self._maps(first, names).items():
+            yield self.model.condition(name).shown(array, size)
+
+    def _maps(self, first: int, names: Collection[str]) -> dict[str, np.ndarray]:
+        frames, maps = self.frames(first), {}
+        for name in self._whole.keys() & set(names):
+            condition, array = self.model.condition(name), self._whole[name]
+            maps[name] = array if condition.kind == "spatial" else condition.window(array, frames)
+        maps |= self._read({name: self._streamed[name] for name in names if name in self._streamed}, first)
+        return {name: maps[name] for name in names}
 
     def token_values(self, first: int) -> dict[str, Any]:
         """Return the text and other token conditions that hold in the middle of the window from frame `first` on.

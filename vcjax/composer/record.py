@@ -43,9 +43,9 @@ def generation_record(request: Request) -> dict[str, Any]:
     }
 
 
-def save_with_record(clip: Clip, path: Path, record: dict[str, Any], audio: str | None = None) -> None:
-    """Write a clip with its record, see `read_record`, and the sound of a file."""
-    clip.save(path, json.dumps(record), audio)
+def save_with_record(clip: Clip, path: Path, record: dict[str, Any]) -> None:
+    """Write a clip with its record; see `read_record`."""
+    clip.save(path, json.dumps(record))
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -18,13 +18,9 @@ def shown_latents(model: LoadedModel, reader: ConditionReader) -> Known:
     factor = model.networks.autoencoder.downsampling
     for first in range(0, frames, size):
         start = min(first, frames - size)
-        for name, array in reader.window_maps(start).items():
-            if model.condition(name).composites:
-                pixels, visible = model.condition(name).shown(array, (height * factor, width * factor))
-                parameters = model.parameters("autoencoder")
-                x0[0, start : start + size] = encode_frames(
-                    model.networks.autoencoder, parameters, pixels
-                ).mean
-                cells = np.asarray(visible).reshape(size, height, factor, width, factor)
-                mask[0, start : start + size] = np.all(cells, axis=(2, 4))[..., None]
+        for pixels, visible in reader.shown(start, (height * factor, width * factor)):
+            parameters = model.parameters("autoencoder")
+            x0[0, start : start + size] = encode_frames(model.networks.autoencoder, parameters, pixels).mean
+            cells = np.asarray(visible).reshape(size, height, factor, width, factor)
+            mask[0, start : start + size] = np.all(cells, axis=(2, 4))[..., None]
     return Known(x0=jnp.asarray(x0), mask=jnp.asarray(mask))

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from vcjax.conditions.base import ClipShape, FilePath
-from vcjax.conditions.media import WHITE, describe_source, load_frames
+from vcjax.conditions.media import WHITE, describe_source, frames_at, load_frames
 from vcjax.errors import BadInput
 from vcjax.settings import typed
 from vcjax.video.clip import Clip
@@ -102,19 +102,22 @@ class Keyframes:
             for key in self.pictures
         ]
         if self.after is not None:
-            pieces.append((0, self._images(self.after, shape)[-self.overlap :]))
+            pieces.append((0, self._images(self.after, shape, last=True)[-self.overlap :]))
         if self.before is not None:
-            images = self._images(self.before, shape)[: self.overlap]
+            images = self._images(self.before, shape, last=False)[: self.overlap]
             pieces.append((shape.frames - len(images), images))
         return pieces
 
-    def _images(self, source: Any, shape: ClipShape) -> np.ndarray:
+    def _images(self, source: Any, shape: ClipShape, *, last: bool) -> np.ndarray:
+        """Return at least the first or the last frames of a video, of a file no more than needed."""
         if isinstance(source, Clip):
             images = source.frames
         else:
             from vcjax.video.read import read
 
-            images = read(source, fps=shape.fps, background=WHITE).frames
+            start = max(0, frames_at(source, shape.fps) - self.overlap) / shape.fps if last else 0.0
+            count = None if last else self.overlap
+            images = read(source, fps=shape.fps, start=start, count=count, background=WHITE).frames
         if len(images) < self.overlap:
             raise BadInput(
                 f"{describe_source(source)} has only {len(images)} of the {self.overlap} frames of the overlap: give a "

@@ -22,6 +22,7 @@ class Clip:
     Attributes:
         frames: uint8 RGB in [0, 255], `[F, H, W, 3]`, with at least one frame.
         fps: frame rate in frames per second, above 0.
+        audio: file whose sound the clip has when it is saved; None for no sound.
 
     Raises:
         BadInput: `frames` has another shape or type or no frames, or `fps` is not above 0.
@@ -29,6 +30,7 @@ class Clip:
 
     frames: UInt8[np.ndarray, "F H W 3"]
     fps: float | int
+    audio: str | PathLike[str] | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         frames = self.frames
@@ -58,10 +60,8 @@ class Clip:
         """Duration in seconds."""
         return len(self) / self.fps
 
-    def save(
-        self, path: str | PathLike[str], comment: str = "", audio: str | PathLike[str] | None = None
-    ) -> None:
+    def save(self, path: str | PathLike[str], comment: str = "") -> None:
         """Write the clip to a file in the format given by the suffix; see `vcjax.video.write.write`."""
         from vcjax.video.write import write
 
-        write(self.frames, self.fps, path, comment, audio)
+        write(self.frames, self.fps, path, comment, self.audio)
