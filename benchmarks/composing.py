@@ -309,7 +309,11 @@ def report(values: dict[str, dict[str, Any]]) -> Iterator[str]:
         short, whole = values["memory"]["250"], values["memory"][str(FILM)]
         grown = whole["peak"] - short["peak"]
         owed = sum(whole[key] - short[key] for key in ("frames", "latents", "maps"))
-        yield f"memory: grown by {grown / 1e6:.0f} MB, of which frames, latents and maps {owed / 1e6:.0f} MB; {grown / short['peak']:.3f} of the peak"
+        beyond = (grown - owed) / short["peak"]
+        yield (
+            f"memory: grown by {grown / 1e6:.0f} MB, of which frames, latents and maps {owed / 1e6:.0f} MB; the rest is "
+            f"{beyond:.3f} of the peak"
+        )
 
 
 def draw(folder: pathlib.Path) -> None:
