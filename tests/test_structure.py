@@ -27,6 +27,7 @@ FLOORS = [
     {"training", "evaluation"},
     {"planning"},
     {"configs"},
+    {"app"},
     {"cli", "demo"},
     {"__main__"},
 ]

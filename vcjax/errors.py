@@ -1,12 +1,31 @@
 """Exceptions and warnings for invalid user input."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class BadInput(ValueError):
     """Error for invalid input: a file, an option, an array or a configuration.
 
     The message is one sentence that names the input, says what is wrong with it, and what would be right. The
     command line prints the message and exits with code 2. No partial files are left behind.
+
+    Attributes:
+        field: part of the request that is wrong, such as `conditions.depth`, for whoever shows the message beside it; None
+            where the message alone says it.
     """
+
+    field: str | None = None
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """Let errors inside this context say which part of the request they are about, unless they say it already."""
+    try:
+        yield
+    except BadInput as error:
+        error.field = error.field or field
+        raise
 
 
 class VcjaxWarning(UserWarning):

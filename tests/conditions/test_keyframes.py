@@ -9,7 +9,7 @@ import pytest
 import vcjax
 from vcjax.conditions.base import ClipShape
 from vcjax.conditions.mask import Mask
-from vcjax.conditions.mask_polygons import MaskPolygons, PolygonKey
+from vcjax.conditions.mask_polygons import MaskKey, MaskPolygons, as_mask_polygons
 from vcjax.data import sprites
 from vcjax.errors import BadInput
 
@@ -104,6 +104,25 @@ def test_a_drawn_mask_moves_between_its_keys(frames):
     assert not hidden[:, 33:].any()
 
 
+def test_a_painted_mask_holds_from_its_key_on_and_later_lines_cover_earlier_ones():
+    line = {"points": [[10, 32], [50, 32]], "width": 8}
+    dot = {"points": [[30, 32]], "width": 4, "erase": True}
+    keys = [{"time": 0, "lines": [line, dot]}, {"time": 8 / 15, "lines": []}]
+    hidden = as_mask_polygons({"size": [64, 64], "keys": keys}).hidden(16, 64, 64)
+    assert not hidden[8:].any()
+    assert (hidden[:8] == hidden[0]).all()
+    rows, columns = np.nonzero(hidden[0])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (
+        28,
+        35,
+        6,
+        53,
+    )  # centres within 4 of the line
+    assert not hidden[0, 31:33, 29:31].any()  # erased
+    assert hidden[0, 32, 26]
+    assert not hidden[0, 28, 6]  # the ends are round
+
+
 def test_a_mask_may_be_a_video(frames, tmp_path):
     masks = np.zeros((16, 64, 64, 3), np.uint8)
     for i in range(16):
@@ -118,7 +137,10 @@ def test_a_mask_may_be_a_video(frames, tmp_path):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ([], "at least one polygon"),
+        ([], "at least one"),
+        ([square(0, 0), {"time": 1, "lines": []}], "as many corners each, or all lines"),
+        ([{"time": 0}], "either a polygon or lines"),
+        ([{"time": 0, "lines": [{"points": [[0, 0]], "width": 0}]}], "width of a brush line must be above 0"),
         ([square(0, 0), {"time": 1, "polygon": [[0, 0], [1, 0], [1, 1]]}], "as many corners each"),
         ([square(0, 0.5), square(9, 0.5)], "times of a mask must increase"),
         ([square(0, 2)], "time of a mask must be from 0 to 1"),
@@ -136,4 +158,4 @@ def test_what_is_shown_is_the_visible_part(frames):
     pixels, visible = mask.shown(array, (64, 64))
     np.testing.assert_array_equal(visible, array[..., 3] > 0.5)
     np.testing.assert_array_equal(pixels[visible], frames[visible])
-    assert MaskPolygons(size=(8, 8), keys=(PolygonKey(time=0, polygon=((0, 0), (8, 0), (8, 8))),))
+    assert MaskPolygons(size=(8, 8), keys=(MaskKey(time=0, polygon=((0, 0), (8, 0), (8, 8))),))

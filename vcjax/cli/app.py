@@ -10,7 +10,19 @@ from typing import Annotated, Any
 import typer
 
 import vcjax
-from vcjax.cli import composition, data, evaluate, extract, generate, info, options, plan, terminal, weights
+from vcjax.cli import (
+    composition,
+    data,
+    evaluate,
+    extract,
+    generate,
+    info,
+    options,
+    page,
+    plan,
+    terminal,
+    weights,
+)
 from vcjax.errors import BadInput
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -76,6 +88,7 @@ def _register(command: Callable[..., None], further: list[inspect.Parameter]) ->
 
 _register(generate.generate, [*options.condition_options(), *composition.composition_options()])
 _register(extract.extract, options.extract_command_options())
+app.command(name="app")(page.page)
 app.command()(info.info)
 for command in (data.prepare, data.inspect):
     app.command()(command)

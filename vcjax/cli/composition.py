@@ -73,6 +73,12 @@ OPTIONS = {
         "Share of a window that the next one contains too; 0.5 without it.",
         WINDOWS,
     ),
+    "window_offsets": (
+        "--window-offsets",
+        "N",
+        "Placements of the windows, which alternate from step to step; 2 without it.",
+        WINDOWS,
+    ),
     "window_weights": ("--window-weights", "|".join(WEIGHTS), "Weights of merged predictions.", WINDOWS),
     "window_noise": ("--window-noise", "repeat|independent", "Initial noise of the windows.", WINDOWS),
 }
@@ -152,7 +158,7 @@ def _strengths(values: Values) -> dict[str, Any]:
 
 def _windows(values: Values) -> dict[str, Any]:
     windows: dict[str, Any] = {}
-    for key, kind in (("frames", int), ("overlap", float)):
+    for key, kind in (("frames", int), ("overlap", float), ("offsets", int)):
         number = _number(values, f"window_{key}", kind)
         if number is not None:
             windows[key] = number

@@ -110,6 +110,14 @@ Batch = Annotated[
         show_default=False,
     ),
 ]
+ShowConditions = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for images of what the model takes from each condition, NAME.png with a cell for each frame; nothing is "
+        "sampled.",
+        show_default=False,
+    ),
+]
 
 
 def generate(
@@ -135,7 +143,8 @@ def generate(
     composite: Composite = False,
     replay: Replay = None,
     batch: Batch = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace videos that exist.")] = False,
+    show_conditions: ShowConditions = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     devices: Devices = None,
     **further: Any,
 ) -> None:
@@ -173,6 +182,11 @@ def generate(
     def load(name: str) -> Any:
         return vcjax.load(name, mesh=options.mesh(devices))
 
+    if show_conditions is not None:
+        if out is not None or replay is not None or batch is not None:
+            raise BadInput("--show-conditions samples nothing: leave --out, --replay and --batch")
+        _show(request, show_conditions, load, overwrite)
+        return
     if replay is not None or batch is not None:
         raise typer.Exit(_from_file(request, replay, batch, out, load, overwrite))
     with report_progress("steps") as progress:
@@ -182,6 +196,28 @@ def generate(
         ]
     for line in results:
         _print(line)
+
+
+def _show(request: Any, folder: Path, load: Callable[[str], Any], overwrite: bool) -> None:
+    """Write images of the conditions of a request."""
+    from vcjax.video.clip import Clip
+    from vcjax.video.write import check_output
+
+    if not request.conditions:
+        raise BadInput("--show-conditions needs a condition, such as --text")
+    paths = {name: folder / f"{name}.png" for name in request.conditions}
+    for path in paths.values():
+        check_output(path)
+        if path.exists() and not overwrite:
+            raise BadInput(f"{path} exists: give --overwrite, or another folder")
+    with report_progress("conditions") as progress:
+        composer = load(request.model)
+        progress("reading conditions", 0, 0)
+        for name, frames in composer.condition_images(request).items():
+            Clip(frames, composer.shape.fps).save(paths[name])
+    for path in paths.values():
+        if path.exists():  # a condition of strength 0 is absent
+            print(path)
 
 
 def _from_file(

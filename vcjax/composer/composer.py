@@ -20,7 +20,7 @@ from vcjax.composer.sampling import Estimate, decode_latents, phases_of, sample_
 from vcjax.composer.shown import shown_latents
 from vcjax.composer.tiling import tiling_of
 from vcjax.conditions.base import ClipShape
-from vcjax.conditions.preview import NO_TEXTS, previews
+from vcjax.conditions.preview import NO_TEXTS, as_sentence, previews
 from vcjax.errors import BadInput
 from vcjax.progress import ProgressCallback, no_progress
 from vcjax.settings import check_seed
@@ -182,3 +182,16 @@ class Composer(LoadedModel):
     ) -> dict[str, UInt8[np.ndarray, "F H W 3"]]:
         """Return images that visualise the arrays of `read`, by condition; see `vcjax.conditions.preview.previews`."""
         return previews(self.conditions, arrays, shape, texts)
+
+    def condition_images(self, request: Request) -> dict[str, UInt8[np.ndarray, "_ H W 3"]]:
+        """Return images of what the model takes from a request: one for each frame of a condition, or one for the clip.
+
+        Raises:
+            BadInput: see `__call__`.
+        """
+        request = complete_request(request, self)
+        shape = request_shape(request, self)
+        values = {name: given.input for name, given in request.conditions.items()}
+        texts = {name: as_sentence(x) for name, x in values.items() if "value" in self.conditions[name].words}
+        first = {name: self.conditions[name].at(x, 0) if name in texts else x for name, x in values.items()}
+        return self.preview(self.read(first, shape, request.seeds[0]), shape, texts)

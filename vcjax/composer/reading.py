@@ -9,10 +9,10 @@ from jaxtyping import Int
 
 from vcjax.composer.model import LoadedModel
 from vcjax.composer.strength import Strength
-from vcjax.conditions.base import ClipShape, SourceVideo
+from vcjax.conditions.base import ClipShape, Condition, SourceVideo
 from vcjax.conditions.media import Part, sample_source
 from vcjax.diffusion.windows import Tiling
-from vcjax.errors import BadInput
+from vcjax.errors import BadInput, about
 from vcjax.video.clip import Clip
 
 
@@ -37,19 +37,31 @@ def read_conditions(
     """
     clips: dict[Any, Clip] = {}
     arrays = {}
-    extracted = shape if part is None else dataclasses.replace(shape, frames=part.count)
     for name, value in conditions.items():
-        condition = model.condition(name)
-        if isinstance(value, SourceVideo):
-            condition.check_source(value, model.functions)
-            key = id(value.source) if isinstance(value.source, Clip) else str(value.source)
-            if key not in clips:
-                clips[key] = sample_source(value, shape, part)
-            found = condition.extract(clips[key], extracted, model.functions, seed, **value.extract_options)
-            arrays[name] = condition.checked(found, extracted)
-        else:
-            arrays[name] = condition.read(value, shape, model.functions)
+        with about(f"conditions.{name}"):
+            arrays[name] = _read_one(model, model.condition(name), value, shape, seed, part, clips)
     return arrays
+
+
+def _read_one(
+    model: LoadedModel,
+    condition: Condition,
+    value: Any,
+    shape: ClipShape,
+    seed: int,
+    part: Part | None,
+    clips: dict[Any, Clip],
+) -> np.ndarray:
+    """Return the array of a condition; the clips of source videos are added to `clips`."""
+    if not isinstance(value, SourceVideo):
+        return condition.read(value, shape, model.functions)
+    condition.check_source(value, model.functions)
+    key = id(value.source) if isinstance(value.source, Clip) else str(value.source)
+    if key not in clips:
+        clips[key] = sample_source(value, shape, part)
+    extracted = shape if part is None else dataclasses.replace(shape, frames=part.count)
+    found = condition.extract(clips[key], extracted, model.functions, seed, **value.extract_options)
+    return condition.checked(found, extracted)
 
 
 class ConditionReader:

@@ -12,6 +12,7 @@ from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
 
 Kind = Literal["tokens", "spatial", "temporal"]
+Drawing = Literal["", "text", "strokes", "mask", "picture"]
 Functions = Mapping[str, Callable[..., np.ndarray]]  # frozen networks by name, of NumPy arrays
 FilePath = str | PathLike[str]
 
@@ -119,6 +120,9 @@ class Condition:
         stored_as: description of the storage format in a prepared data set, and of its error.
         measures: measures of how well videos follow the condition, which `vcjax evaluate --data` computes.
         composites: whether the condition shows pixels of the video, which the video can keep.
+        drawing: how a person can draw it: `text`, `strokes`, `mask`, `picture` (white lines on black), or not at all.
+        words: inputs of which a string is a word and not a file: `value`, names of extract options, or keys in a table of
+            either. Requests from the network can name no other strings.
     """
 
     name: ClassVar[str]
@@ -134,6 +138,8 @@ class Condition:
     stored_as: ClassVar[str] = ""
     measures: ClassVar[tuple[Measure, ...]] = ()
     composites: ClassVar[bool] = False
+    drawing: ClassVar[Drawing] = ""
+    words: ClassVar[tuple[str, ...]] = ()
 
     def at(self, value: Any, frame: int) -> Any:
         """Return the value of a token condition that holds at a frame, for one that changes with time."""

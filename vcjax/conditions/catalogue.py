@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from vcjax.conditions.base import Condition, Kind, MapCondition, VectorCondition
+from vcjax.conditions.base import Condition, Drawing, Kind, MapCondition, VectorCondition
 from vcjax.conditions.depth import Depth
 from vcjax.conditions.image import Image
 from vcjax.conditions.mask import Mask
@@ -111,6 +111,8 @@ def _problems(family: type[Condition]) -> Iterator[str]:
             yield f"the class attribute {name} is missing"
     if family.kind not in get_args(Kind):
         yield f"kind must be one of {', '.join(get_args(Kind))}, not {family.kind!r}"
+    if family.drawing not in get_args(Drawing):
+        yield f"drawing must be one of {', '.join(map(repr, get_args(Drawing)))}, not {family.drawing!r}"
     accepted = inspect.signature(family.extract).parameters
     any_option = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
     for option in family.extract_options:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from vcjax.conditions.base import ClipShape, Functions, Kind
+from vcjax.conditions.base import ClipShape, Drawing, Functions, Kind
 from vcjax.conditions.keyframes import as_keyframes
 from vcjax.conditions.mask_polygons import as_mask_polygons
 from vcjax.conditions.media import BLACK, brightness, describe_source, is_still, load_array, load_frames
@@ -39,6 +39,7 @@ class Mask(ImageFileCondition):
         "hide": "an image or a video whose white parts are hidden, or polygons (.json); a random mask without it"
     }
     composites: ClassVar[bool] = True
+    drawing: ClassVar[Drawing] = "mask"
 
     def read(self, source: Any, shape: ClipShape, networks: Functions) -> Float32[np.ndarray, "F H W 4"]:
         """Read a finished mask condition from an array, or keyframes: pictures that are visible in their frames."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float32, Int
 
-from vcjax.conditions.base import ClipShape, Functions, Kind, MapCondition, Measure
+from vcjax.conditions.base import ClipShape, Drawing, Functions, Kind, MapCondition, Measure
 from vcjax.conditions.media import FileClip, describe_source, load_array
 from vcjax.conditions.preview import draw_arrows
 from vcjax.conditions.strokes import as_strokes
@@ -43,6 +43,8 @@ class Motion(MapCondition):
         "vectors": "encode (the default) re-encodes the sampled frames, stream takes the file's own vectors"
     }
     drawn_over: ClassVar[str] = "image"
+    drawing: ClassVar[Drawing] = "strokes"
+    words: ClassVar[tuple[str, ...]] = ("vectors", "easing")
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("end-point error of codec motion, pixels per frame", False, end_point_error),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Complex, Float, UInt8
@@ -150,6 +151,13 @@ def text_image(text: str, height: int, width: int) -> UInt8[np.ndarray, "1 H W 3
     for row, line in enumerate(lines):
         ImageDraw.Draw(image).text((MARGIN, MARGIN / 2 + row * pitch), line, fill="white", font=font)
     return np.asarray(image)[None]
+
+
+def as_sentence(value: Any) -> str:
+    """Return the words of a text, also of one that changes with time, as it is written in one line."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{frame}: {sentence}" for frame, sentence in value.items())
+    return str(value)
 
 
 def wrap(text: str, measure: Callable[[str], float], width: int) -> list[str]:

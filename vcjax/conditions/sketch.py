@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float32
 
-from vcjax.conditions.base import ClipShape, Functions, Kind
+from vcjax.conditions.base import ClipShape, Drawing, Functions, Kind
 from vcjax.conditions.media import BLACK, brightness, describe_source, load_array, load_frames
 from vcjax.conditions.preview import to_rgb
 from vcjax.conditions.storage import ImageFileCondition
@@ -32,6 +32,7 @@ class Sketch(ImageFileCondition):
     summary: ClassVar[str] = "sketch of every frame"
     accepts: ClassVar[str] = "white lines on black as a video, an image, or an array (.npy) in [0, 1]"
     networks: ClassVar[tuple[str, ...]] = ("sketch", "cleaner")
+    drawing: ClassVar[Drawing] = "picture"
 
     use_cleaner: bool = True
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from vcjax.conditions.base import ClipShape, Condition, Field, Functions, Kind
+from vcjax.conditions.base import ClipShape, Condition, Drawing, Field, Functions, Kind
 from vcjax.conditions.preview import text_image
 from vcjax.errors import BadInput
 from vcjax.video.clip import Clip
@@ -29,6 +29,8 @@ class Text(Condition):
     accepts: ClassVar[str] = "a sentence, or several as '0: a circle; 40: a square', each from its frame on"
     extractable: ClassVar[bool] = False
     absent_is_null: ClassVar[bool] = True
+    drawing: ClassVar[Drawing] = "text"
+    words: ClassVar[tuple[str, ...]] = ("value",)
     stored_as: ClassVar[str] = "token ids, exact"
 
     suffix: str = ""
