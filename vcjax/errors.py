@@ -20,11 +20,11 @@ class BadInput(ValueError):
 
 @contextmanager
 def about(field: str) -> Iterator[None]:
-    """Let errors inside this context say which part of the request they are about, unless they say it already."""
+    """Let errors inside this context say which part of the request they are about; of nested contexts the outermost decides."""
     try:
         yield
     except BadInput as error:
-        error.field = error.field or field
+        error.field = field
         raise
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vcjax.errors import BadInput
+from vcjax.errors import BadInput, about
 
 
 def typed(kind: Any, value: Any, where: str, *, exclude: Collection[str] = ()) -> Any:
@@ -94,7 +94,9 @@ def _dataclass(kind: Any, value: Any, where: str, exclude: Collection[str]) -> A
         )
         if not optional and name not in table:
             raise BadInput(f"{where} lacks {name!r}")
-    return kind(**{key: typed(hints[key], item, f"{where}.{key}") for key, item in table.items()})
+    values = {key: typed(hints[key], item, f"{where}.{key}") for key, item in table.items()}
+    with about(where):
+        return kind(**values)
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,15 +49,16 @@ class Decoder:
         return json.loads(await self._run({"kind": "record", "path": str(path)}, path, name))
 
     async def _run(self, task: dict[str, Any], path: Path, name: str) -> bytes:
+        bounds = {"bytes": self._limits.inspection_bytes, "seconds": self._limits.inspection_seconds}
         async with self._turns:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "vcjax.app.inspection",
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-                preexec_fn=self._bound, env=os.environ | {"JAX_PLATFORMS": "cpu"},
+                env=os.environ | {"JAX_PLATFORMS": "cpu"},
             )  # fmt: skip
             try:
                 answer, _ = await asyncio.wait_for(
-                    process.communicate(json.dumps(task).encode()), 2 * self._limits.inspection_seconds
+                    process.communicate(json.dumps(task | {"bounds": bounds}).encode()), 2 * bounds["seconds"]
                 )
             except TimeoutError:
                 raise Refused(
@@ -76,12 +76,3 @@ class Decoder:
                 f"{name} cannot be decoded within the limits of memory and time: give a smaller or a whole file",
             )
         return answer
-
-    def _bound(self) -> None:
-        """Set the limits of the process, before its program starts."""
-        for what, limit in (
-            (resource.RLIMIT_AS, self._limits.inspection_bytes),
-            (resource.RLIMIT_CPU, self._limits.inspection_seconds),
-            (resource.RLIMIT_CORE, 0),
-        ):
-            resource.setrlimit(what, (limit, limit))

@@ -49,7 +49,7 @@ class Events:
         subscriber = _Subscriber(only)
         self._subscribers.add(subscriber)
         try:
-            yield ": welcome\n\n"
+            yield ""  # the subscription stands
             for event, about, data in first:
                 subscriber.put((event, about), f"event: {event}\ndata: {json.dumps(data)}\n\n")
             while True:

@@ -5,6 +5,7 @@ description in JSON, or a picture. A file that breaks a decoder breaks this proc
 """
 
 import json
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,17 @@ def record_of(path: Path) -> dict[str, Any]:
     return {"request": read_record(path)["request"]}
 
 
+def bound(bounds: dict[str, int]) -> None:
+    """Set the limits of this process: `bytes` of memory and `seconds` of computing."""
+    resource.setrlimit(resource.RLIMIT_AS, (bounds["bytes"], bounds["bytes"]))
+    resource.setrlimit(resource.RLIMIT_CPU, (bounds["seconds"], bounds["seconds"]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main() -> int:
     """Answer the task on standard input; return 2 for bad input, with its sentence on standard output."""
     task = json.load(sys.stdin)
+    bound(task["bounds"])
     path = Path(task["path"])
     try:
         if task["kind"] == "frames":

@@ -44,8 +44,8 @@ class Limits:
     subscribers: int = 200
     inspection_bytes: int = 4 * GIGABYTE
     inspection_seconds: int = 30
-    chunk_seconds: float = 10.0
-    body_seconds: float = 600.0
-    header_seconds: float = 10.0
-    keep_days: float = 30.0
+    chunk_seconds: float | int = 10.0
+    body_seconds: float | int = 600.0
+    header_seconds: float | int = 10.0
+    keep_days: float | int = 30.0
     keep_bytes: int = 20 * GIGABYTE

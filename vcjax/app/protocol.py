@@ -10,11 +10,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 class BoundedProtocol(H11Protocol):
     """Closes connections that send no whole request head in time; Uvicorn waits for ever."""
 
-    header_seconds: ClassVar[float] = 10.0
+    header_seconds: ClassVar[float | int] = 10.0
     _timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    def with_limit(cls, seconds: float) -> type["BoundedProtocol"]:
+    def with_limit(cls, seconds: float | int) -> type["BoundedProtocol"]:
         """Return the protocol with another bound."""
         return type("BoundedProtocol", (cls,), {"header_seconds": seconds})
 

@@ -9,9 +9,19 @@ from vcjax.app.errors import Refused
 from vcjax.app.uploads import REFERENCE, Uploads
 from vcjax.composer.request import ARRAY, Request
 from vcjax.conditions.base import Condition
+from vcjax.errors import BadInput
 
-# First words of sentences about settings that have another name in a request.
-SYNONYMS = {"height": "size", "width": "size", "seed": "seeds", "unknown": "sampler", "overlap": "windows"}
+# Beginnings of sentences about settings that have another name in a request.
+SYNONYMS = {
+    "height": "size",
+    "width": "size",
+    "seed": "seeds",
+    "unknown sampler": "sampler",
+    "overlap of windows": "windows",
+    "noise of windows": "windows",
+    "offsets of windows": "windows",
+    "a clip needs": "frames",
+}
 
 Replace = Callable[[str, str], str]  # from the place in the request and the string there to another string
 
@@ -77,14 +87,17 @@ def used_uploads(table: Any) -> set[str]:
     return {name for value in values for name in used_uploads(value)}
 
 
-def field_of_message(message: str) -> str | None:
-    """Return the part of a request that the sentence of an error begins with; None where it begins otherwise."""
-    if found := re.match(r"(request\.[\w.]+|request\.conditions\.\w+)", message):
-        return field_of(found[1])
+def field_of_error(error: BadInput) -> str | None:
+    """Return the part of a request that an error is about: what it says itself, or what its sentence begins with."""
+    if error.field is not None:
+        return field_of(error.field) if error.field.startswith("request") else error.field
+    message = str(error)
+    if found := re.match(r"request\.[\w.]+", message):
+        return field_of(found[0])
     if found := re.match(r"strength (?:names condition '|of )(\w+)", message):
         return f"conditions.{found[1]}"
-    word = re.split(r"\W", message, maxsplit=1)[0]
-    return SYNONYMS.get(word) or (word if word in {f.name for f in dataclasses.fields(Request)} else None)
+    names = SYNONYMS | {f.name: f.name for f in dataclasses.fields(Request)}
+    return next((name for start, name in names.items() if re.match(rf"{start}\b", message)), None)
 
 
 def field_of(where: str) -> str | None:

@@ -20,8 +20,9 @@ from vcjax.app.errors import Refused
 from vcjax.app.guard import LOCAL, Guard, refusal
 from vcjax.app.openapi import openapi
 from vcjax.app.protocol import BoundedProtocol
-from vcjax.app.references import field_of_message
+from vcjax.app.references import field_of_error
 from vcjax.app.studio import Studio
+from vcjax.app.uploads import too_large
 from vcjax.errors import BadInput
 
 STATIC = Path(__file__).parent / "static"
@@ -58,8 +59,13 @@ class Api:
 
     async def upload(self, request: Request) -> Response:
         """Store the body as a file, whose name is the query's `name`."""
-        name = request.query_params.get("name", "")
-        return JSONResponse(await self.studio.uploads.receive(name, request.stream()), 201)
+        return JSONResponse(await self._receive(request), 201)
+
+    async def _receive(self, request: Request) -> dict[str, Any]:
+        name, length = request.query_params.get("name", ""), request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self.studio.limits.upload_bytes:
+            raise too_large(name, self.studio.limits)
+        return await self.studio.uploads.receive(name, request.stream())
 
     async def upload_file(self, request: Request) -> Response:
         """Content of an upload."""
@@ -151,7 +157,7 @@ class Api:
         if Path(name).suffix.lower() == ".json":
             table = parse_json(await read_body(request, self.studio.limits.request_bytes))
         else:
-            stored = await self.studio.uploads.receive(name, request.stream())
+            stored = await self._receive(request)
             path = self.studio.uploads.path(stored["id"])
             table = (await self.studio.decoder.record(path, name))["request"]
         if not isinstance(table, dict):
@@ -220,8 +226,8 @@ def make_app(studio: Studio, hosts: tuple[str, ...] = LOCAL, token: str = "") ->
     routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
 
     async def bad_input(request: Request, error: Exception) -> Response:
-        if isinstance(error, BadInput) and error.field is None:
-            error.field = field_of_message(str(error))
+        if isinstance(error, BadInput):
+            error.field = field_of_error(error)
         return refusal(error)
 
     async def other(request: Request, error: Exception) -> Response:

@@ -98,13 +98,14 @@ class Uploads:
     def put(self, suffix: str, content: bytes, table: dict[str, Any]) -> Path:
         """Store a file that the server itself made, and return its path."""
         path = self._folder / f"{hashlib.sha256(content).hexdigest()[:HASH_DIGITS]}{suffix}"
-        description = json.dumps({"name": path.name, **table}).encode()
-        for target, data in ((path, content), (self._description(path), description)):
-            with replacing(target) as file:
-                file.write_bytes(data)
+        if not self._description(path).is_file():
+            description = json.dumps({"name": path.name, **table}).encode()
+            for target, data in ((path, content), (self._description(path), description)):
+                with replacing(target) as file:
+                    file.write_bytes(data)
         return path
 
-    def delete_unused(self, used: set[str], keep_days: float) -> None:
+    def delete_unused(self, used: set[str], keep_days: float | int) -> None:
         """Delete files that no request names and that are older than some days."""
         oldest = time.time() - keep_days * 24 * 3600
         for path in self._files():
@@ -135,11 +136,14 @@ class Uploads:
             async for chunk in body:
                 size += len(chunk)
                 if size > self._limits.upload_bytes:
-                    raise Refused(
-                        413, f"{name} is larger than {self._limits.upload_bytes:,} bytes: give a smaller file"
-                    )
+                    raise too_large(name, self._limits)
                 digest.update(chunk)
                 await asyncio.to_thread(file.write, chunk)
         if not size:
             raise Refused(400, f"{name} is empty: send the content of the file")
         return digest.hexdigest()[:HASH_DIGITS]
+
+
+def too_large(name: str, limits: Limits) -> Refused:
+    """Return the error of a file that is too large."""
+    return Refused(413, f"{name[:80]} is larger than {limits.upload_bytes:,} bytes: give a smaller file")

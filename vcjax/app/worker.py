@@ -48,14 +48,12 @@ def work(connection: Connection, models: tuple[str, ...], environment: Mapping[s
         composer(steps=1)
     device = jax.local_devices()[0]
     connection.send(("ready", "", f"{device.platform}:{device.device_kind}"))
-    while True:
-        try:
+    with contextlib.suppress(EOFError, ConnectionError):  # the server has gone
+        while True:
             message = connection.recv()
-        except EOFError:
-            return
-        if message[0] == "run":
-            _, identifier, kind, request, folder = message
-            _answer(connection, composers, identifier, kind, request, Path(folder))
+            if message[0] == "run":
+                _, identifier, kind, request, folder = message
+                _answer(connection, composers, identifier, kind, request, Path(folder))
 
 
 def _answer(
@@ -67,6 +65,7 @@ def _answer(
     folder: Path,
 ) -> None:
     """Run one request and send how it ended."""
+    from vcjax.app.references import field_of_error
     from vcjax.composer.request import Request
 
     def report(event: str, **data: Any) -> None:
@@ -86,7 +85,7 @@ def _answer(
     except CancelledError:
         report("cancelled")
     except BadInput as error:
-        report("failed", error=str(error), field=error.field)
+        report("failed", error=str(error), field=field_of_error(error))
     except (
         MemoryError,
         RuntimeError,

@@ -11,8 +11,10 @@ from vcjax.conditions.base import ClipShape, Condition
 from vcjax.conditions.media import frames_at
 from vcjax.diffusion.sampler import sampling_steps
 from vcjax.diffusion.samplers import sampler_named
-from vcjax.errors import BadInput
+from vcjax.errors import BadInput, about
 from vcjax.settings import check_seed, finite, integer
+
+SLOWEST, FASTEST = 0.01, 1000.0  # frames per second, which every container holds
 
 
 def complete_request(request: Request, model: LoadedModel) -> Request:
@@ -30,7 +32,10 @@ def complete_request(request: Request, model: LoadedModel) -> Request:
     if not request.seeds:
         raise BadInput("seeds must hold at least one")
     request = _without_absent(request, conditions)
-    conditions = {name: conditions[name] for name in request.conditions}
+    # In the model's order, in which maps are summed, so that equal requests give equal bits.
+    order = [name for name in model.conditions if name in request.conditions]
+    request = dataclasses.replace(request, conditions={name: request.conditions[name] for name in order})
+    conditions = {name: conditions[name] for name in order}
     branches, guidance = _completed_branches(request, conditions, model.defaults.guidance)
     first_text = request.negative_text
     if guidance and guidance[0] == 1.0:  # out(c_0) + 1 (out(c_1) - out(c_0)) + ... is without c_0
@@ -38,6 +43,8 @@ def complete_request(request: Request, model: LoadedModel) -> Request:
     _check_passes(request)
     shape = request_shape(request, model)
     windows = complete_windows(request.windows, shape, model.shape)
+    with about("windows"):
+        model.clip_shape(windows.frames, windows.size and check_size(windows.size))
     if request.reuse_every > 1 and (request.loop or windows.frames != shape.frames):
         raise BadInput("reuse_every needs a clip of one window: its deep features are those of one")
     _check_composite(request, conditions)
@@ -76,8 +83,8 @@ def request_shape(request: Request, model: LoadedModel) -> ClipShape:
         BadInput: see `LoadedModel.clip_shape`.
     """
     fps = model.shape.fps if request.fps is None else finite("fps", request.fps)
-    if fps <= 0:
-        raise BadInput(f"fps must be above 0, not {fps:g}")
+    if not SLOWEST <= fps <= FASTEST:
+        raise BadInput(f"fps must be from {SLOWEST:g} to {FASTEST:g}, not {fps:g}")
     frames = _all_frames(request, model, fps) if request.frames == "all" else request.frames
     shape = model.clip_shape(frames, None if request.size is None else check_size(request.size))
     return dataclasses.replace(shape, fps=fps)

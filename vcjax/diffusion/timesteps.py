@@ -57,7 +57,7 @@ def timesteps(schedule: Schedule, count: int, spacing: str) -> Int[np.ndarray, "
     total = schedule.timesteps
     most = {"trailing": total, "lcm": DISTILLATION_STEPS}.get(spacing, total - 1)
     if not 1 <= count <= most:
-        raise BadInput(f"the number of sampling steps must be from 1 to {most}, not {count}")
+        raise BadInput(f"steps of sampling must be from 1 to {most}, not {count}")
     steps = np.arange(count)
     if spacing in ("logsnr", "karras"):
         return _even_in_noise(schedule, count, spacing)
