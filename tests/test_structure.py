@@ -17,7 +17,7 @@ import vcjax
 PACKAGE = Path(vcjax.__file__).parent
 FLOORS = [
     {"errors"},
-    {"files", "settings", "platforms", "progress"},
+    {"files", "input_files", "settings", "platforms", "progress"},
     {"kernels", "video", "diffusion"},
     {"models", "parallel"},
     {"conditions"},

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vcjax.errors import BadInput, about
+from vcjax.errors import BadInput, about, brief
 
 
 def typed(kind: Any, value: Any, where: str, *, exclude: Collection[str] = ()) -> Any:
@@ -46,21 +46,28 @@ def typed(kind: Any, value: Any, where: str, *, exclude: Collection[str] = ()) -
         return typed(_member(arguments, value), value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise BadInput(f"{where} must be a list, not {value!r}")
+            raise BadInput(f"{where} must be a list, not {brief(value)}")
         return tuple(typed(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is Literal:
         if value not in arguments:
-            raise BadInput(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}")
+            raise BadInput(f"{where} must be one of {', '.join(map(str, arguments))}, not {brief(value)}")
         return value
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {
             key: typed(arguments[1], item, f"{where}.{key}") for key, item in _mapping(value, where).items()
         }
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _float(value, where)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise BadInput(f"{where} must be of type {kind.__name__}, not {value!r}")
+        raise BadInput(f"{where} must be of type {kind.__name__}, not {brief(value)}")
     return value
+
+
+def _float(value: Any, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise BadInput(f"{where} must be a number below 1e308, not {brief(value)}") from error
 
 
 def _member(arguments: tuple[Any, ...], value: Any) -> Any:
@@ -87,7 +94,7 @@ def _dataclass(kind: Any, value: Any, where: str, exclude: Collection[str]) -> A
     fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in exclude}
     for key in table:
         if key not in fields:
-            raise BadInput(f"{where} has no setting {key!r}: it has {', '.join(fields) or 'none'}")
+            raise BadInput(f"{where} has no setting {brief(key)}: it has {', '.join(fields) or 'none'}")
     for name, field in fields.items():
         optional = (
             field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
@@ -101,7 +108,7 @@ def _dataclass(kind: Any, value: Any, where: str, exclude: Collection[str]) -> A
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise BadInput(f"{where} must be a table, not {value!r}")
+        raise BadInput(f"{where} must be a table, not {brief(value)}")
     return value
 
 
@@ -112,7 +119,7 @@ def integer(name: str, value: Any) -> int:
         BadInput: the value is not an integer; the message names it.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise BadInput(f"{name} must be an integer, not {value!r}")
+        raise BadInput(f"{name} must be an integer, not {brief(value)}")
     return int(value)
 
 
@@ -122,9 +129,10 @@ def finite(name: str, value: Any) -> float:
     Raises:
         BadInput: the value is not a finite number; the message names it.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
-        raise BadInput(f"{name} must be a finite number, not {value!r}")
-    return float(value)
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or (not isinstance(value, int) and not np.isfinite(value)):
+        raise BadInput(f"{name} must be a finite number, not {brief(value)}")
+    return _float(value, name)
 
 
 def check_seed(seed: Any) -> None:
@@ -168,7 +176,7 @@ def import_object(path: Any, where: str) -> Any:
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise BadInput(
             f"{where} must name MODULE:NAME, of a module that is installed or in the working directory, "
-            f"not {path!r} ({error})"
+            f"not {brief(path)} ({error})"
         ) from error
     finally:
         sys.path.remove("")

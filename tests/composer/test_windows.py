@@ -147,7 +147,7 @@ def test_what_is_shown_is_kept_to_the_pixel(composer, film):
         ({"reuse_every": 2}, "reuse_every needs a clip of one window"),
         ({"composite": True}, "composite needs a condition that shows a part of the video, such as mask"),
         ({"frames": "all"}, "frames can be 'all' only where a temporal condition is extracted from a video"),
-        ({"fps": 0}, "fps must be above 0"),
+        ({"fps": 0}, "fps must be from 0.01 to 1000"),
         ({"text": "0: a; 11: b"}, "text from frame 11 on is never used"),
         ({"text": "3: a; 6: b"}, "text by time must begin at frame 0, not 3"),
         ({"text": "0: a; 0: b"}, "two sentences from frame 0"),

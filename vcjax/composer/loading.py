@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import resources
@@ -169,7 +170,7 @@ def folder_of(model: str | PathLike[str]) -> Path:
     if str(model) in BUILT_IN:
         return Path(str(resources.files("vcjax") / "builtin" / str(model)))
     folder = Path(model)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, False for a text that no path can be
         raise BadInput(
             f"there is no model {str(model)!r}: "
             f"give a model folder, or the name of a built-in model ({', '.join(BUILT_IN)})"

@@ -15,6 +15,7 @@ from vcjax.composer.request import Request
 from vcjax.composer.strength import Strength
 from vcjax.conditions.keyframes import Keyframe, Keyframes
 from vcjax.errors import BadInput
+from vcjax.input_files import parse_json
 from vcjax.video.clip import Clip
 
 FORMAT = 1  # of records
@@ -56,9 +57,10 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     from vcjax.video.write import read_comment
 
+    comment = read_comment(path)
     try:
-        record = json.loads(read_comment(path))
-    except ValueError:
+        record = parse_json(comment, "the comment")
+    except BadInput:
         record = None
     if not isinstance(record, dict) or "request" not in record:
         raise BadInput(f"{path} holds no request: it was not written by vcjax generate")

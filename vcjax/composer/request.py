@@ -16,6 +16,7 @@ from vcjax.conditions.base import SourceVideo
 from vcjax.conditions.keyframes import Keyframe, Keyframes
 from vcjax.conditions.strokes import Strokes
 from vcjax.errors import BadInput
+from vcjax.input_files import array_from_bytes
 from vcjax.settings import finite, integer, typed
 
 ARRAY = "npy"  # key of an array in JSON: the bytes of a .npy file in base64
@@ -312,6 +313,7 @@ def _from_json(where: str, value: Any) -> Any:
     if not isinstance(value, Mapping) or set(value) != {ARRAY}:
         return value
     try:
-        return np.load(io.BytesIO(base64.b64decode(value[ARRAY], validate=True)), allow_pickle=False)
-    except (ValueError, TypeError, EOFError) as error:
+        data = base64.b64decode(value[ARRAY], validate=True)
+    except (ValueError, TypeError) as error:
         raise BadInput(f"{where}.{ARRAY} must be a .npy file in base64: {error}") from error
+    return array_from_bytes(data, f"{where}.{ARRAY}")

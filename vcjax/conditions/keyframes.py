@@ -12,7 +12,6 @@ A description is a JSON file or a dictionary:
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping
 from os import PathLike
@@ -24,6 +23,7 @@ from jaxtyping import Bool, UInt8
 from vcjax.conditions.base import ClipShape, FilePath
 from vcjax.conditions.media import WHITE, describe_source, frames_at, load_frames
 from vcjax.errors import BadInput
+from vcjax.input_files import read_json
 from vcjax.settings import typed
 from vcjax.video.clip import Clip
 
@@ -163,17 +163,3 @@ def as_keyframes(source: Any) -> Keyframes | None:
 
 def _read(path: FilePath) -> Keyframes:
     return typed(Keyframes, read_json(path), f"{path}: keyframes")
-
-
-def read_json(path: FilePath) -> Any:
-    """Return the content of a JSON file.
-
-    Raises:
-        BadInput: the file cannot be read, or is no JSON.
-    """
-    try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not valid json: {error}") from error

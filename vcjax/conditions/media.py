@@ -12,6 +12,7 @@ from jaxtyping import Float32, UInt8
 
 from vcjax.conditions.base import ClipShape, FilePath, SourceVideo
 from vcjax.errors import BadInput, VcjaxWarning
+from vcjax.input_files import read_array
 from vcjax.video.clip import Clip
 
 BLACK = (0, 0, 0)
@@ -185,15 +186,7 @@ def load_array(source: Any) -> np.ndarray | None:
         raise BadInput(f"a condition must be a file, a clip or an array, not {type(source).__name__}")
     if pathlib.Path(source).suffix != ".npy":
         return None
-    try:
-        array = np.load(source, allow_pickle=False)
-    except OSError as error:
-        raise BadInput(f"{source} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        raise BadInput(f"{source} does not contain an array of numbers written by numpy.save") from error
-    if not isinstance(array, np.ndarray):
-        raise BadInput(f"{source} contains several arrays; save one of them with numpy.save")
-    return array
+    return read_array(source)
 
 
 def brightness(frames: np.ndarray, size: tuple[int, int]) -> Float32[np.ndarray, "F H W 1"]:

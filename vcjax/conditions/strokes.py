@@ -22,7 +22,6 @@ clip, and is cropped at the centre. Of an SVG file the paths are used (see `vcja
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping
 from os import PathLike
@@ -46,6 +45,7 @@ from vcjax.conditions.drawing import (
 )
 from vcjax.conditions.svg import parse_svg
 from vcjax.errors import BadInput
+from vcjax.input_files import parse_json, read_text
 from vcjax.settings import typed
 
 DEFAULT_WIDTH = 0.25  # of a stroke, relative to the shorter side of the drawing
@@ -212,13 +212,9 @@ def strokes(source: FilePath | Mapping[str, Any]) -> Strokes:
     parse = PARSERS.get(pathlib.Path(source).suffix.lower())
     if parse is None:
         raise BadInput(f"{source}: strokes must be a file of kind {' or '.join(PARSERS)}")
+    text = read_text(source)
     try:
-        text = pathlib.Path(source).read_text(encoding="utf-8")
         return typed(Strokes, parse(text), "the description")
-    except OSError as error:
-        raise BadInput(f"{source} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{source} is not text in UTF-8") from error
     except BadInput as error:
         raise BadInput(f"{source}: {error}") from error
 
@@ -235,10 +231,9 @@ def as_strokes(source: Any) -> Strokes | None:
 
 
 def _parse_json(text: str) -> Any:
-    try:
-        return json.loads(text, parse_int=float)  # integers too large for a float become infinite
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise BadInput(f"strokes must be valid json, but: {error}") from error
+    return parse_json(
+        text, "the description", parse_int=float
+    )  # integers too large for a float become infinite
 
 
 PARSERS = {".json": _parse_json, ".svg": parse_svg}

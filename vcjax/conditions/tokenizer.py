@@ -2,7 +2,7 @@
 
 import gzip
 import html
-import itertools
+import io
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -13,10 +13,12 @@ import numpy as np
 from jaxtyping import Int32
 
 from vcjax.errors import BadInput
+from vcjax.input_files import MEGABYTE, read_bytes
 
 START, END = "<start_of_text>", "<end_of_text>"
 PADDING = 0
 END_OF_WORD = "</w>"
+MAX_VOCABULARY = 16 * MEGABYTE  # of CLIP's vocabulary file, which has 3, compressed or not
 NUM_MERGES = 49_408 - 2 * 256 - 2  # of CLIP's vocabulary
 # Contractions, words, single digits, and runs of other characters except whitespace. The pattern ignores
 # case, as the original does; this matters only for letters such as the long s, which lower-casing leaves
@@ -135,10 +137,11 @@ def read_merges(path: Path) -> list[tuple[str, str]]:
     Raises:
         BadInput: the file is missing, damaged or another one.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
+    data = read_bytes(path, MAX_VOCABULARY)
     try:
-        with opened(path, "rt", encoding="utf-8") as file:
-            lines = [line.rstrip("\n") for line in itertools.islice(file, 1, NUM_MERGES + 1)]
+        if path.suffix == ".gz":  # of which no more than the limit is decompressed
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MAX_VOCABULARY)
+        lines = data.decode("utf-8").split("\n")[1 : NUM_MERGES + 1]
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read as CLIP's vocabulary: {error}") from error
     merges = [

@@ -7,7 +7,6 @@ import contextlib
 import csv
 import dataclasses
 import hashlib
-import json
 import os
 import re
 import tarfile
@@ -17,12 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vcjax.errors import BadInput
+from vcjax.input_files import MEGABYTE, parse_json, read_text
 
 TRAIN, VALIDATION = "train", "validation"
 CAPTION = ".txt"
 MANIFESTS = (".csv", ".jsonl", ".parquet")
 TAR = ".tar"
 COLUMNS = ("file", "caption", "split")  # of a manifest; the last two are optional
+MAX_MANIFEST, MAX_CAPTION = 1024 * MEGABYTE, MEGABYTE  # bytes: a caption has a few hundred
 SPLIT_NAME = r"[a-z][a-z0-9]*"  # without underscores, which `records.IMAGES` uses
 
 
@@ -193,12 +194,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, set[
 
 def _read_caption(path: Path) -> str:
     caption = path.with_suffix(CAPTION)
-    try:
-        return caption.read_text("utf-8").strip() if caption.is_file() else ""
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{caption} is not text in UTF-8; give a caption in UTF-8") from error
-    except OSError as error:
-        raise BadInput(f"{caption} cannot be read ({error.strerror}); give a readable caption") from error
+    return read_text(caption, MAX_CAPTION).strip() if caption.is_file() else ""
 
 
 # -- manifests
@@ -236,15 +232,12 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read as JSON lines in UTF-8: {error}") from error
+    lines = read_text(path, MAX_MANIFEST, "utf-8-sig").splitlines()
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                row = json.loads(line)
-            except ValueError:
+                row = parse_json(line, "the row")
+            except BadInput:
                 row = None
             yield number, row if isinstance(row, dict) else "must be a JSON object"
 
@@ -309,12 +302,12 @@ def _list_tar(path: Path, name: str) -> Iterator[Entry]:
 def _read_tar_caption(tar: tarfile.TarFile, member: tarfile.TarInfo, kind: str) -> str:
     """Return the caption of a sample: its text file, or `caption` of its JSON file."""
     file = tar.extractfile(member)
-    text = file.read().decode("utf-8", "replace") if file else ""
+    text = file.read(MAX_CAPTION).decode("utf-8", "replace") if file else ""
     if kind == "txt":
         return text.strip()
     try:
-        table = json.loads(text)
-    except ValueError:
+        table = parse_json(text, member.name)
+    except BadInput:
         return ""
     caption = table.get(COLUMNS[1]) if isinstance(table, dict) else None
     return caption.strip() if isinstance(caption, str) else ""

@@ -43,6 +43,7 @@ from vcjax.data.records import (
 from vcjax.data.videos import Sample
 from vcjax.errors import BadInput
 from vcjax.files import replacing
+from vcjax.input_files import read_json
 from vcjax.progress import ProgressCallback
 from vcjax.weights.folder import CONFIG, checksum
 
@@ -252,7 +253,7 @@ def _start(folder: Path, provenance: dict[str, Any]) -> None:
     """Write the configuration, or check that an interrupted preparation has the same."""
     plan = folder / WORK / PLAN
     if plan.is_file():
-        _check_same(folder, json.loads(plan.read_text("utf-8")), provenance)
+        _check_same(folder, read_json(plan), provenance)
     elif folder.exists() and any(path.name != WORK for path in folder.iterdir()):
         raise BadInput(f"{folder} contains other files: give a new or empty folder")
     else:
@@ -274,7 +275,7 @@ def _finish(
     """Merge the markers, write report and description, and remove temporary files."""
     splits: dict[str, list[int]] = {}
     for shard in shards:
-        marker = json.loads(shard.marker(folder).read_text("utf-8"))
+        marker = read_json(shard.marker(folder))
         skipped += [SkippedFile(*each) for each in marker["skipped"]]
         for split, count in marker["counts"].items():
             splits.setdefault(split, []).append(count)

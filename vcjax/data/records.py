@@ -26,6 +26,7 @@ from vcjax.conditions.base import ClipShape, Condition, Field
 from vcjax.conditions.catalogue import conditions_from_config, conditions_to_config
 from vcjax.errors import BadInput
 from vcjax.files import check_target, replacing
+from vcjax.input_files import read_json
 from vcjax.settings import typed
 
 SCHEMA = 2  # version of records and folder; other versions cannot be read
@@ -352,10 +353,7 @@ def read_description(folder: Path) -> Description:
             f"{folder} is not a prepared data set, since it has no {DESCRIPTION}: "
             "run vcjax prepare to completion"
         )
-    try:
-        table = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read as JSON: {error}") from error
+    table = read_json(path)
     if not isinstance(table, dict) or table.get("schema") != SCHEMA:
         found = table.get("schema") if isinstance(table, dict) else None
         raise BadInput(

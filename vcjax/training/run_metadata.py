@@ -10,6 +10,7 @@ import jax
 
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.files import replacing
+from vcjax.input_files import read_json
 from vcjax.training.config import Run, run_from_config
 
 RUN_FILE = "run.json"
@@ -59,10 +60,7 @@ def read_metadata(folder: Path) -> Run:
     path = folder / RUN_FILE
     if not path.is_file():
         raise BadInput(f"{folder} is not the folder of a run: it has no {RUN_FILE}")
-    try:
-        table = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read as JSON: {error}") from error
+    table = read_json(path)
     found = table.pop("format", 1) if isinstance(table, dict) else None
     if found != FORMAT:
         raise BadInput(

@@ -11,6 +11,7 @@ from av.audio.resampler import AudioResampler
 from av.container import OutputContainer
 
 from vcjax.errors import BadInput
+from vcjax.input_files import check_regular
 
 RATE = 48_000  # samples per second, of which every codec here is capable
 BIT_RATE = 160_000  # bits per second
@@ -82,6 +83,7 @@ def _without_times(frames: list[Any]) -> Iterator[Any]:
 
 
 def _open(path: Path) -> Any:
+    check_regular(path)
     try:
         source = av.open(f"file:{path}", metadata_errors="replace")
     except av.FFmpegError as error:

@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from vcjax.errors import BadInput
 from vcjax.files import check_target, replacing
+from vcjax.input_files import check_regular
 from vcjax.video.audio import AudioTrack
 from vcjax.video.sequence import check_sequence, is_pattern, write_sequence
 from vcjax.video.timing import frame_period
@@ -214,6 +215,7 @@ def read_comment(path: str | os.PathLike[str]) -> str:
         BadInput: the file cannot be read as a video or an image.
     """
     path = Path(path)
+    check_regular(path)
     try:
         if path.suffix.lower() in CONTAINERS:
             with av.open(f"file:{path}") as container:

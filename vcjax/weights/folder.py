@@ -17,6 +17,7 @@ import numpy as np
 
 from vcjax.errors import BadInput
 from vcjax.files import replacing
+from vcjax.input_files import read_json
 from vcjax.parallel.placement import place
 from vcjax.settings import typed
 from vcjax.weights.safetensors_files import map_tensors, release_pages, write_tensors
@@ -52,10 +53,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise BadInput(f"{folder} is not a model folder: it has no {CONFIG}")
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read as json: {error}") from error
+    config = read_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else None
         raise BadInput(f"{path} has format {found!r}, but this version of vcjax reads format {FORMAT}")

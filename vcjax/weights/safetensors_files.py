@@ -4,10 +4,12 @@ Reading a part of a file, or converting and writing one, thus takes much less me
 file.
 """
 
+import itertools
 import json
+import math
 import mmap
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from vcjax.files import replacing
+from vcjax.input_files import check_regular, parse_json
 
 # Type names of the format (https://github.com/huggingface/safetensors, README, "Format").
 TYPES = {
@@ -31,6 +34,9 @@ TYPES = {
 }
 TYPES_BY_NAME = {name: dtype for dtype, name in TYPES.items()}
 LENGTH = struct.Struct("<Q")  # of the header, at the start of the file
+MAX_HEADER = 100_000_000  # bytes: the limit of the format's own reader
+MAX_NAME = 500  # characters: ten times the longest of a model here
+MAX_AXES = 32
 METADATA = "__metadata__"  # key of the optional free-form metadata in the header
 
 
@@ -49,18 +55,31 @@ def map_tensors(path: Path) -> tuple[dict[str, np.ndarray], mmap.mmap]:
     Raises:
         ValueError: the file is damaged or not a safetensors file.
     """
+    check_regular(path)
     with path.open("rb") as file:
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     (length,) = LENGTH.unpack(mapping[: LENGTH.size].ljust(LENGTH.size, b"\0"))
     first = LENGTH.size + length
     if first > len(mapping):
         raise ValueError(f"its header is cut short: {first} bytes of {len(mapping)}")
-    header = json.loads(mapping[LENGTH.size : first])
+    if length > MAX_HEADER:
+        raise ValueError(f"its header has {length} bytes, more than the format's {MAX_HEADER}")
+    header = parse_json(mapping[LENGTH.size : first], "its header")
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")
-    return {
-        name: _mapped(mapping, first, name, entry) for name, entry in header.items() if name != METADATA
-    }, mapping
+    header.pop(METADATA, None)
+    for name in header:
+        _check_name(name, header)
+    return {name: _mapped(mapping, first, name, entry) for name, entry in header.items()}, mapping
+
+
+def _check_name(name: str, names: Collection[str]) -> None:
+    """Raise ValueError where a name is too long, or names both a tensor and a group of tensors."""
+    if len(name) > MAX_NAME:
+        raise ValueError(f"the name {name[:40]}... has more than {MAX_NAME} characters")
+    groups = itertools.accumulate(name.split("/")[:-1], "{}/{}".format)
+    if both := next((group for group in groups if group in names), None):
+        raise ValueError(f"{both} is a tensor, and {name} belongs to a group of the same name")
 
 
 def _mapped(mapping: mmap.mmap, first: int, name: str, entry: Any) -> np.ndarray:
@@ -71,11 +90,13 @@ def _mapped(mapping: mmap.mmap, first: int, name: str, entry: Any) -> np.ndarray
             tuple(entry["shape"]),
             entry["data_offsets"],
         )
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        inside = 0 <= start <= end <= len(mapping) - first and size == end - start
-    except (KeyError, TypeError) as error:
+        counts = all(type(n) is int and n >= 0 for n in (*shape, start, end)) and len(shape) <= MAX_AXES
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"its header does not describe {name}") from error
-    if not inside:
+    if not counts:
+        raise ValueError(f"its header describes {name} with what are no sizes")
+    size = math.prod(shape) * dtype.itemsize
+    if not (start <= end <= len(mapping) - first and size == end - start):
         raise ValueError(f"{name} does not fit bytes {start} to {end}")
     data = np.frombuffer(mapping, np.uint8, size, first + start) if size else np.empty(0, np.uint8)
     return data.view(dtype).reshape(shape)
