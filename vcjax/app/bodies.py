@@ -7,11 +7,12 @@ from typing import Any
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
+from vcjax import input_files
 from vcjax.app.errors import Refused
 from vcjax.app.limits import Limits
 from vcjax.app.uploads import REFERENCE, Uploads
+from vcjax.errors import BadInput
 
-DEPTH = 40  # of tables and lists within each other
 PARTS = 32  # files of a form
 CHUNK = 2**20
 
@@ -37,18 +38,13 @@ def parse_json(body: bytes) -> Any:
     """Return the value of a text in JSON.
 
     Raises:
-        Refused: it is no JSON, has numbers that are not finite, or is nested too deeply.
+        BadInput: it is no JSON, is nested too deeply, or has numbers that are not finite, which JSON cannot answer with.
     """
+    value = input_files.parse_json(body, "the body")
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"the body must be JSON: {str(error)[:200]}") from error
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > DEPTH:
-            raise Refused(400, f"the body must be JSON of at most {DEPTH} levels")
-        level = [x for each in level for x in _children(each)]
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise BadInput("the body must hold finite numbers") from error
     return value
 
 
@@ -105,13 +101,3 @@ def _renamed(value: Any, identifiers: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _renamed(x, identifiers) for key, x in value.items()}
     return [_renamed(x, identifiers) for x in value] if isinstance(value, list) else value
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no number of JSON")

@@ -8,6 +8,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -240,7 +241,7 @@ def make_app(studio: Studio, hosts: tuple[str, ...] = LOCAL, token: str = "") ->
     async def gone(request: Request, error: Exception) -> Response:
         return Response(status_code=400)  # to nobody
 
-    handlers: Any = {BadInput: bad_input, 404: other, 405: other, ClientDisconnect: gone}
+    handlers: Any = {BadInput: bad_input, HTTPException: other, ClientDisconnect: gone}
     guard = Middleware(Guard, hosts=hosts, token=token, limits=studio.limits)
     return Starlette(
         routes=routes, exception_handlers=handlers, middleware=[guard], lifespan=lambda app: studio.running()

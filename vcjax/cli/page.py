@@ -1,5 +1,6 @@
 """`vcjax app`: the page on which people compose requests, and its server."""
 
+import contextlib
 import secrets
 import sys
 from pathlib import Path
@@ -73,7 +74,8 @@ def page(
         import webbrowser
 
         webbrowser.open(address)
-    serve(app, listening, limits)
+    with contextlib.suppress(KeyboardInterrupt):  # the way to stop it
+        serve(app, listening, limits)
 
 
 def _folder(folder: Path) -> Path:
