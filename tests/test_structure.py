@@ -123,8 +123,8 @@ def with_their_needs(names):
     return found
 
 
-def test_a_bare_accelerator_machine_imports_all_but_video_files_and_the_command_line():
-    """With only the JAX libraries installed; video files, the command line and the demo need more."""
+def test_a_bare_accelerator_machine_imports_all_but_video_files_the_command_line_and_the_page():
+    """With only the JAX libraries installed; video files, the command line, the page and the demo need more."""
     there = with_their_needs(BARE)
     absent = [
         module
@@ -147,7 +147,7 @@ def test_a_bare_accelerator_machine_imports_all_but_video_files_and_the_command_
     )  # fmt: skip
     needing_more = {f"vcjax.video.{name}" for name in files}
     needing_more |= {"vcjax.data.builder", "vcjax.demo", "vcjax.__main__"}
-    names = [n for n in modules() if n not in needing_more and not n.startswith("vcjax.cli")]
+    names = [n for n in modules() if n not in needing_more and not n.startswith(("vcjax.cli", "vcjax.app."))]
     assert len(names) > 40
     blocker = f"""
 import importlib, sys

@@ -30,18 +30,18 @@ class Server:
     http: httpx.Client
 
     def upload(self, path):
-        answer = self.http.post("/api/uploads", params={"name": path.name}, content=path.read_bytes())
-        assert answer.status_code == 201, answer.text
-        return answer.json()
+        response = self.http.post("/api/uploads", params={"name": path.name}, content=path.read_bytes())
+        assert response.status_code == 201, response.text
+        return response.json()
 
     def submit(self, request, kind="requests", client=None):
         headers = {"X-Vcjax-Client": client} if client else {}
         return self.http.post(f"/api/{kind}", json={"request": request}, headers=headers)
 
     def run(self, request, kind="requests"):
-        answer = self.submit(request, kind)
-        assert answer.status_code == 202, answer.text
-        return self.finished(answer.json()["id"])
+        response = self.submit(request, kind)
+        assert response.status_code == 202, response.text
+        return self.finished(response.json()["id"])
 
     def finished(self, identifier):
         end = time.monotonic() + WAIT_SECONDS

@@ -136,7 +136,7 @@ def test_frames_are_those_that_conditions_take(server, media):
     np.testing.assert_array_equal(cells, vcjax.read(media / "walk.mp4", fps=8, count=16).frames)
 
 
-def test_events_tell_of_progress_estimates_and_the_end(server):
+def test_events_report_progress_estimates_and_the_end(server):
     seen = []
     with (
         httpx.Client(base_url=server.address, timeout=60) as http,
@@ -162,11 +162,11 @@ def test_events_tell_of_progress_estimates_and_the_end(server):
 def test_a_form_with_files_is_one_call(server, media):
     request = {"conditions": {"image": {"value": "upload:picture"}}, **QUICK}
     files = {"picture": ("first.png", (media / "first.png").read_bytes())}
-    answer = server.http.post(
+    response = server.http.post(
         "/api/requests", data={"request": json.dumps({"request": request})}, files=files
     )
-    assert answer.status_code == 202, answer.text
-    job = server.finished(answer.json()["id"])
+    assert response.status_code == 202, response.text
+    job = server.finished(response.json()["id"])
     assert job["state"] == "done"
     assert (
         job["request"]["conditions"]["image"]["value"] == f"upload:{server.upload(media / 'first.png')['id']}"

@@ -121,20 +121,20 @@ def wrong_types():
                 yield {name: wrong}
 
 
-def listing(folder):
+def files_in(folder):
     return sorted(str(path) for path in folder.rglob("*"))
 
 
-def check_refused(answer, statuses):
-    assert answer.status_code in statuses, (answer.status_code, answer.text[:300], answer.request.url)
-    table = answer.json()
+def check_refused(response, statuses):
+    assert response.status_code in statuses, (response.status_code, response.text[:300], response.request.url)
+    table = response.json()
     assert set(table) == {"error", "field"}
     assert 10 < len(table["error"]) <= MAX_MESSAGE + 10
     assert "Traceback" not in table["error"]
 
 
 def test_two_hundred_hostile_requests_are_refused_and_nothing_is_written(server, tmp_path):
-    before, count = listing(server.folder), 0
+    before, count = files_in(server.folder), 0
 
     def refuse(statuses, method, path, **further):
         nonlocal count
@@ -179,7 +179,7 @@ def test_two_hundred_hostile_requests_are_refused_and_nothing_is_written(server,
     ):
         refuse({405}, method, path)
     assert count >= 200
-    assert listing(server.folder) == before
+    assert files_in(server.folder) == before
     began = time.monotonic()
     assert server.http.get("/api/health").json()["status"] == "ok"
     assert time.monotonic() - began < 1
@@ -196,16 +196,16 @@ def test_names_of_files_never_become_paths(server, media):
         "..png",
         "upload:x.png",
     ):
-        answer = server.http.post("/api/uploads", params={"name": name}, content=content)
-        assert answer.status_code == 201
-        assert len(answer.json()["name"]) <= 200
+        response = server.http.post("/api/uploads", params={"name": name}, content=content)
+        assert response.status_code == 201
+        assert len(response.json()["name"]) <= 200
     names = {path.name for path in (server.folder / "uploads").iterdir()}
     assert all(len(name) < 60 for name in names)
     assert not list(server.folder.parent.glob("x.png"))
 
 
 def exchange(address, *pieces, pause=0.0, close=False):
-    """Send bytes with pauses, and return what the server answers before it ends the connection."""
+    """Send bytes with pauses, and return what the server responses before it ends the connection."""
     host, port = urlsplit(address).netloc.split(":")
     with socket.create_connection((host, int(port)), timeout=40) as connection:
         for piece in pieces:
@@ -213,18 +213,18 @@ def exchange(address, *pieces, pause=0.0, close=False):
             time.sleep(pause)
         if close:
             connection.shutdown(socket.SHUT_WR)
-        answer = b""
+        response = b""
         try:
             while chunk := connection.recv(65536):
-                answer += chunk
+                response += chunk
         except ConnectionResetError:
             pass
-        return answer
+        return response
 
 
 @pytest.mark.slow
 def test_slow_and_half_closed_connections_end_and_keep_nobody_waiting(server):
-    before = listing(server.folder)
+    before = files_in(server.folder)
     head = b"POST /api/%s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
     slow_head = (b"GET /api/health HTTP/1.1\r\nhost: localh", b"ost")
     with concurrent.futures.ThreadPoolExecutor(64) as pool:
@@ -242,13 +242,13 @@ def test_slow_and_half_closed_connections_end_and_keep_nobody_waiting(server):
         for each in (*silent, *heads):
             assert each.result(30) == b""
         for each in bodies:
-            answer = each.result(30)
-            assert answer.startswith(b"HTTP/1.1 408 "), answer[:200]
-            assert b"too slowly" in answer
+            response = each.result(30)
+            assert response.startswith(b"HTTP/1.1 408 "), response[:200]
+            assert b"too slowly" in response
         for each in halves:
             assert b" 200 " not in each.result(30)[:20]
             assert b" 202 " not in each.result(30)[:20]
-    assert listing(server.folder) == before
+    assert files_in(server.folder) == before
 
 
 @pytest.fixture(scope="module")

@@ -45,12 +45,12 @@ def test_fifty_clients_with_two_hundred_requests_lose_nothing_and_take_turns(tmp
             with httpx.Client(
                 base_url=server.address, timeout=60, headers={"X-Vcjax-Client": f"{number}"}
             ) as http:
-                answers = [
+                responses = [
                     http.post("/api/requests", json={"request": SMALL | {"seeds": [number]}})
                     for _ in range(EACH)
                 ]
-                assert [a.status_code for a in answers] == [202] * EACH
-                return [a.json()["id"] for a in answers]
+                assert [a.status_code for a in responses] == [202] * EACH
+                return [a.json()["id"] for a in responses]
 
         slowest = 0.0
         with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:

@@ -38,7 +38,7 @@ def parse_json(body: bytes) -> Any:
     """Return the value of a text in JSON.
 
     Raises:
-        BadInput: it is no JSON, is nested too deeply, or has numbers that are not finite, which JSON cannot answer with.
+        BadInput: it is no JSON, is nested too deeply, or has numbers that are not finite, which JSON cannot response with.
     """
     value = input_files.parse_json(body, "the body")
     try:

@@ -57,7 +57,7 @@ class Decoder:
                 env=os.environ | {"JAX_PLATFORMS": "cpu"},
             )  # fmt: skip
             try:
-                answer, _ = await asyncio.wait_for(
+                response, _ = await asyncio.wait_for(
                     process.communicate(json.dumps(task | {"bounds": bounds}).encode()), 2 * bounds["seconds"]
                 )
             except TimeoutError:
@@ -69,10 +69,10 @@ class Decoder:
                     process.kill()
                     await process.wait()
         if process.returncode == REFUSED:
-            raise Refused(400, answer.decode("utf-8", "replace").replace(path.name, name))
+            raise Refused(400, response.decode("utf-8", "replace").replace(path.name, name))
         if process.returncode:
             raise Refused(
                 400,
                 f"{name} cannot be decoded within the limits of memory and time: give a smaller or a whole file",
             )
-        return answer
+        return response

@@ -38,7 +38,7 @@ class Guard:
         self._app, self._hosts, self._token, self._limits = app, hosts, token, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
+        """Respond to a request, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -112,7 +112,7 @@ class Guard:
 
 
 def refusal(error: Exception, status: int = 400) -> JSONResponse:
-    """Return the answer for an error of a request."""
+    """Return the response for an error of a request."""
     status = error.status if isinstance(error, Refused) else status
     headers: Mapping[str, str] = {"connection": "close"} if status in (408, 413) else {}
     return JSONResponse({"error": str(error), "field": getattr(error, "field", None)}, status, headers)

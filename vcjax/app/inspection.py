@@ -1,6 +1,6 @@
 """Decoding of uploaded files in a process of its own, with bounded memory and time.
 
-`python -m vcjax.app.inspection` reads one task as JSON from standard input, and writes the answer to standard output: a
+`python -m vcjax.app.inspection` reads one task as JSON from standard input, and writes the response to standard output: a
 description in JSON, or a picture. A file that breaks a decoder breaks this process and not the server.
 """
 
@@ -110,21 +110,21 @@ def bound(bounds: dict[str, int]) -> None:
 
 
 def main() -> int:
-    """Answer the task on standard input; return 2 for bad input, with its sentence on standard output."""
+    """Run the task on standard input; return 2 for bad input, with its sentence on standard output."""
     task = json.load(sys.stdin)
     bound(task["bounds"])
     path = Path(task["path"])
     try:
         if task["kind"] == "frames":
-            answer = frames_picture(path, task["shape"])
+            response = frames_picture(path, task["shape"])
         elif task["kind"] == "record":
-            answer = json.dumps(record_of(path)).encode()
+            response = json.dumps(record_of(path)).encode()
         else:
-            answer = json.dumps(describe(path, task["limits"])).encode()
+            response = json.dumps(describe(path, task["limits"])).encode()
     except BadInput as error:
         sys.stdout.buffer.write(str(error).replace(str(path), path.name).encode())
         return 2
-    sys.stdout.buffer.write(answer)
+    sys.stdout.buffer.write(response)
     return 0
 
 

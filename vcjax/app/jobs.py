@@ -75,8 +75,8 @@ class Job:
         """Return the job as clients see it.
 
         Args:
-            position: its place in the queue, from 1 on.
-            whole: whether the complete request is wanted too.
+            position: its position in the queue, from 1 on.
+            whole: whether the complete request is part of it.
         """
         table = dataclasses.asdict(self) | {"position": position, "conditions": sorted(self.images)}
         for key in ("client", "attempts", *(() if whole else ("complete",))):

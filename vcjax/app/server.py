@@ -176,7 +176,7 @@ class Api:
         first = [("job", job.id, self.studio.state(job, whole=False)) for job in active]
         first.append(("health", "", self.studio.health()))
         stream = self.studio.events.subscribe(first, only)
-        await anext(stream)  # raises Refused before the answer begins
+        await anext(stream)  # raises Refused before the response begins
         return StreamingResponse(stream, 200, {"cache-control": "no-store"}, "text/event-stream")
 
     def _job(self, request: Request) -> Any:
@@ -265,7 +265,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Starlette, listening: socket.socket, limits: Any) -> None:
-    """Serve until the process is told to stop."""
+    """Serve until the process gets a signal to stop."""
     config = uvicorn.Config(
         app,
         http=BoundedProtocol.with_limit(limits.header_seconds),

@@ -25,7 +25,7 @@ from vcjax.errors import BadInput
 
 ATTEMPTS = 2  # of a job whose worker dies
 CLEANING_SECONDS = 600.0
-POSITIONS_SENT = 10  # first jobs of the queue whose places are sent when they change
+POSITIONS_SENT = 10  # first jobs of the queue, whose positions are sent when they change
 
 
 class Studio:
@@ -120,7 +120,7 @@ class Studio:
         return command_line(request, self._composer(job.request).conditions, self.uploads)
 
     def position(self, job: Job) -> int | None:
-        """Return the place of a job in the queue, from 1 on."""
+        """Return the position of a job in the queue, from 1 on."""
         if job.state != "queued":
             return None
         return next((i for i, other in enumerate(self.queue, start=1) if other is job), None)

@@ -27,7 +27,7 @@ class CancelledError(Exception):
 def work(connection: Connection, models: tuple[str, ...], environment: Mapping[str, str]) -> None:
     """Run requests until the connection is closed.
 
-    Messages from the server are (`run`, id, kind, request in JSON, folder) and (`cancel`, id). Answers are tuples of an event,
+    Messages from the server are (`run`, id, kind, request in JSON, folder) and (`cancel`, id). Replies are tuples of an event,
     the id, and its data: `ready`, `progress`, `estimate`, `done`, `failed` and `cancelled`.
 
     Args:
@@ -53,10 +53,10 @@ def work(connection: Connection, models: tuple[str, ...], environment: Mapping[s
             message = connection.recv()
             if message[0] == "run":
                 _, identifier, kind, request, folder = message
-                _answer(connection, composers, identifier, kind, request, Path(folder))
+                _respond(connection, composers, identifier, kind, request, Path(folder))
 
 
-def _answer(
+def _respond(
     connection: Connection,
     composers: Mapping[str, Any],
     identifier: str,

@@ -177,15 +177,9 @@ def generate(
         **given,
         **composed,
     )
-
-    @functools.cache
-    def load(name: str) -> Any:
-        return vcjax.load(name, mesh=options.mesh(devices))
-
+    load = _loader(devices)
     if show_conditions is not None:
-        if out is not None or replay is not None or batch is not None:
-            raise BadInput("--show-conditions samples nothing: leave --out, --replay and --batch")
-        _show(request, show_conditions, load, overwrite)
+        _show(request, show_conditions, load, overwrite, (out, replay, batch))
         return
     if replay is not None or batch is not None:
         raise typer.Exit(_from_file(request, replay, batch, out, load, overwrite))
@@ -198,11 +192,29 @@ def generate(
         _print(line)
 
 
-def _show(request: Any, folder: Path, load: Callable[[str], Any], overwrite: bool) -> None:
+def _loader(devices: int | None) -> Callable[[str], Any]:
+    """Return a function that loads a model, each once."""
+
+    @functools.cache
+    def load(name: str) -> Any:
+        return vcjax.load(name, mesh=options.mesh(devices))
+
+    return load
+
+
+def _show(
+    request: Any,
+    folder: Path,
+    load: Callable[[str], Any],
+    overwrite: bool,
+    other_files: tuple[Path | None, ...],
+) -> None:
     """Write images of the conditions of a request."""
     from vcjax.video.clip import Clip
     from vcjax.video.write import check_output
 
+    if any(path is not None for path in other_files):
+        raise BadInput("--show-conditions samples nothing: leave --out, --replay and --batch")
     if not request.conditions:
         raise BadInput("--show-conditions needs a condition, such as --text")
     paths = {name: folder / f"{name}.png" for name in request.conditions}
