@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 OUT ?= outputs
 TORCH ?= torch==2.13.0
 
-.PHONY: demo gallery test slow parity gpu check clean
+.PHONY: demo gallery test slow parity gpu app-test check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m vcjax.demo --out $(OUT)
@@ -17,7 +17,7 @@ gallery: $(VENV)/.installed
 # These tests compile much and run little, so LLVM optimises less, which saves a third of compiling. The slow ones and parity run
 # the programs that people run.
 test: $(VENV)/.installed-test check
-	XLA_FLAGS="$(XLA_FLAGS) --xla_backend_optimization_level=1" $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity and not gpu" --durations=5
+	XLA_FLAGS="$(XLA_FLAGS) --xla_backend_optimization_level=1" $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity and not gpu and not browser" --durations=5
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
@@ -26,6 +26,10 @@ check: $(VENV)/.installed-test
 
 slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow --durations=15
+
+# The page in headless Chromium; they are skipped where there is none.
+app-test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m browser --durations=5
 
 # Compiling for GPUs that are not here: 5 GB of JAX's plugin for CUDA, and no driver.
 gpu: $(VENV)/.installed-gpu

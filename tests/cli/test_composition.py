@@ -12,6 +12,7 @@ from tests.cli.calls import refused
 from vcjax.cli.composition import OPTIONS, composition
 from vcjax.composer.record import read_record
 from vcjax.data import sprites
+from vcjax.video.write import grid
 
 FAST = ["--steps", "2", "--guidance", "1"]
 
@@ -121,3 +122,18 @@ def test_a_changed_keyframe_is_named_by_the_replay(vc, film, tmp_path):
 def test_a_wrong_option_is_one_sentence(vc, given, words, tmp_path):
     refused(vc("generate", "--text", "a", *given, *FAST, "--out", tmp_path / "out.mp4"), *words)
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_conditions_are_shown_without_sampling(vc, video, tmp_path):
+    folder = tmp_path / "shown"
+    options = ("--text", "a red circle", "--depth-from", video, "--show-conditions", folder)
+    code, out, _ = vc("generate", *options)
+    assert code == 0
+    assert out.split() == [str(folder / "text.png"), str(folder / "depth.png")]
+    composer = vcjax.load("tiny")
+    depth = composer.read({"depth": vcjax.extract(video)}, composer.shape)
+    expected = grid(composer.preview(depth, composer.shape)["depth"])
+    np.testing.assert_array_equal(np.asarray(Image.open(folder / "depth.png").convert("RGB")), expected)
+    refused(vc("generate", *options), "exists: give --overwrite")
+    refused(vc("generate", "--show-conditions", folder), "needs a condition")
+    refused(vc("generate", *options, "--out", "x.mp4"), "samples nothing")

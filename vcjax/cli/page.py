@@ -67,7 +67,8 @@ def page(
     if not (local or token):
         raise BadInput(f"--token must not be empty where others can reach the server, at {host}")
     listening = bind(host, port)
-    app = make_app(Studio(composers, _folder(folder), limits), LOCAL if local else (), token)
+    studio = Studio(composers, _folder(folder), limits)
+    app = make_app(studio, LOCAL if local else (), token)
     address = f"http://{_written(host)}:{listening.getsockname()[1]}/{f'?token={token}' if token else ''}"
     print(f"the page is at {address}", flush=True)
     if browser and sys.stdout.isatty():
