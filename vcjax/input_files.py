@@ -3,9 +3,11 @@
 Each function raises `BadInput` that names the file, so that what is wrong with it is one sentence.
 """
 
+import functools
 import io
 import json
 import math
+import os
 import stat
 import tokenize
 from collections.abc import Callable
@@ -23,6 +25,8 @@ MAX_ARRAY = 8192 * MEGABYTE  # bytes of a .npy file: longer than any clip that a
 MAX_DEPTH = 64  # of tables and lists in JSON: far below where Python's recursion ends
 MAX_AXES = 32
 NUMBERS = "fiub"  # kinds of NumPy types: floating point, integers, booleans
+
+GIGABYTE = 2**30
 
 # What numpy.lib.format raises for a damaged header: it is the text of a Python dictionary.
 HEADER_ERRORS = (
@@ -49,6 +53,27 @@ def check_regular(path: str | PathLike[str], limit: int | None = None) -> int:
             f"{path} has {status.st_size} bytes, more than the {limit} that such a file may have; give a smaller one"
         )
     return status.st_size
+
+
+@functools.cache
+def machine_memory() -> int:
+    """Return the bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_memory(needed: int, what: str, instead: str) -> None:
+    """Raise BadInput where something takes more bytes than this machine has.
+
+    Args:
+        needed: bytes.
+        what: what takes them, as the subject of the sentence.
+        instead: what to give instead.
+    """
+    available = machine_memory()
+    if needed > available:
+        raise BadInput(
+            f"{what} take {needed / GIGABYTE:.1f} GiB, more than the {available / GIGABYTE:.1f} GiB of this machine; {instead}"
+        )
 
 
 def read_bytes(path: str | PathLike[str], limit: int = MAX_TEXT) -> bytes:

@@ -1,5 +1,8 @@
 """Conditions: reading, extraction, previews and configuration."""
 
+import tracemalloc
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image as Picture
@@ -13,7 +16,7 @@ from vcjax.conditions.media import sample_source
 from vcjax.conditions.motion import Motion
 from vcjax.conditions.preview import side_by_side
 from vcjax.conditions.text import Text
-from vcjax.errors import BadInput
+from vcjax.errors import BadInput, VcjaxWarning
 
 SHAPE = ClipShape(frames=6, height=32, width=48, fps=4.0)
 MAPS = {name: family for name, family in CATALOGUE.items() if issubclass(family, MapCondition)}
@@ -276,3 +279,22 @@ def test_previews_side_by_side_repeat_single_images():
     assert clip.frames.shape[0] == 5
     assert (clip.frames[:, 16:] == 77).any((1, 2, 3)).all()
     assert (clip.frames[3] == 200).any()
+
+
+@pytest.mark.parametrize("name", ["depth", "sketch", "motion", "mask", "image"])
+def test_an_image_takes_the_memory_of_one_frame_of_its_size(name, tmp_path):
+    picture = np.zeros((2000, 3000, 3), np.uint8)
+    Picture.fromarray(picture).save(tmp_path / "a.png")
+    condition, shape = CATALOGUE[name](), ClipShape(frames=16, height=32, width=48, fps=4.0)
+    tracemalloc.start()
+    if name in ("motion", "mask"):
+        clip = sample_source(SourceVideo(tmp_path / "a.png"), shape)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VcjaxWarning)  # no motion in an image
+            found = condition.extract(clip, shape, {}, 0)
+    else:
+        found = condition.read(tmp_path / "a.png", shape, {})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == condition.count(shape)
+    assert peak < 4 * picture.nbytes

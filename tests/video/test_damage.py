@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.video.source_videos import encode, levels, numbered
 from vcjax.errors import BadInput, VcjaxWarning
@@ -187,3 +188,27 @@ def test_arguments_out_of_range_are_named(tmp_path: Path, request_: dict) -> Non
     assert levels(read(path).frames) == [0, 1, 2]
     with pytest.raises(BadInput, match=f"^{next(iter(request_))} for .*a.mp4 must be"):
         read(path, **request_)
+
+
+def test_a_damaged_avif_is_a_sentence_or_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.avif"
+    Image.fromarray(np.full((16, 16, 3), 120, np.uint8)).save(path)
+    data = path.read_bytes()
+    messages = []
+    for position in range(0, min(len(data), 320), 2):
+        damaged = bytearray(data)
+        damaged[position] ^= 0x21
+        path.write_bytes(damaged)
+        try:
+            read(path)
+        except BadInput as error:
+            messages.append(str(error))
+    assert any("Failed to decode" in message for message in messages)  # what Pillow raises as RuntimeError
+
+
+def test_a_clock_that_jumps_by_days_does_not_take_the_memory(tmp_path: Path) -> None:
+    days = 100 * 86_400_000  # milliseconds
+    path = encode(tmp_path / "a.mkv", numbered(3, 480, 640), ticks=[0, 100, days])
+    with pytest.raises(BadInput, match=r"the frames of .*a\.mkv take .* GiB, more than"):
+        read(path, fps=25)
+    assert len(read(path, fps=25, count=8)) == 8

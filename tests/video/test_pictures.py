@@ -1,5 +1,6 @@
 """Still and animated images are read as clips."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,14 @@ def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "depth.tiff")
     with pytest.raises(BadInput, match=r"depth\.tiff contains floating-point pixels"):
         read(tmp_path / "depth.tiff")
+
+
+def test_a_frame_of_more_pixels_than_a_camera_has_is_refused(tmp_path: Path) -> None:
+    screen = struct.pack("<6sHHBBB", b"GIF89a", 12_000, 12_000, 0x80, 0, 0) + bytes(6)
+    image = struct.pack("<BHHHHB", 0x2C, 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    (tmp_path / "a.gif").write_bytes(screen + image + b";")
+    with (
+        pytest.warns(Image.DecompressionBombWarning),
+        pytest.raises(BadInput, match=r"a\.gif has frames of 12000x12000 pixels, more than"),
+    ):
+        read(tmp_path / "a.gif")

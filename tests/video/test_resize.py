@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vcjax.errors import BadInput
+from vcjax.video.clip import is_repeated, repeated
 from vcjax.video.resize import resize_crop, resize_crop_field
 
 
@@ -126,3 +127,11 @@ def test_a_target_without_pixels_is_refused() -> None:
         resize_crop(picture(8, 8), 0, 4, rule="map")
     with pytest.raises(BadInput, match="at least 1x1 pixels, not 4x0"):
         resize_crop_field(np.zeros((1, 8, 8, 2), np.float32), 4, 0)
+
+
+def test_a_repeated_frame_is_resized_once() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (1, 40, 60, 3), dtype=np.uint8)
+    resized = resize_crop(repeated(frame, 5), 16, 16, rule="map")
+    assert is_repeated(resized)
+    assert len(resized) == 5
+    np.testing.assert_array_equal(resized, resize_crop(frame.repeat(5, 0), 16, 16, rule="map"))

@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from vcjax.conditions.base import ClipShape, FilePath, SourceVideo
 from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.input_files import read_array
-from vcjax.video.clip import Clip
+from vcjax.video.clip import Clip, repeated
 
 BLACK = (0, 0, 0)
 WHITE = (255, 255, 255)
@@ -132,16 +132,21 @@ def _rate(seconds: float | None, shape: ClipShape) -> float:
 
 
 def repeat_last(frames: np.ndarray, count: int, source: str, whole: int) -> np.ndarray:
-    """Cut frames to `count`, or repeat the last one; warns where a video, not an image, is too short for a `whole` clip."""
-    if 1 < len(frames) < count:
-        missing = count - len(frames)
-        warnings.warn(
-            f"{source} has only {whole - missing} of the clip's {whole} frames: the last one is repeated",
-            VcjaxWarning,
-            stacklevel=3,
-        )
-    missing = max(count - len(frames), 0)
-    return np.concatenate([frames[:count], np.repeat(frames[-1:], missing, axis=0)])
+    """Cut frames to `count`, or repeat the last one; warns where a video, not an image, is too short for a `whole` clip.
+
+    An image is repeated as a view, so that it is resized once and takes the memory of one frame.
+    """
+    if len(frames) == 1:
+        return repeated(frames, count)
+    missing = count - len(frames)
+    if missing <= 0:
+        return frames[:count]
+    warnings.warn(
+        f"{source} has only {whole - missing} of the clip's {whole} frames: the last one is repeated",
+        VcjaxWarning,
+        stacklevel=3,
+    )
+    return np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
 
 
 def load_frames(

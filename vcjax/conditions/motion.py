@@ -12,7 +12,7 @@ from vcjax.conditions.media import FileClip, describe_source, load_array
 from vcjax.conditions.preview import draw_arrows
 from vcjax.conditions.strokes import as_strokes
 from vcjax.errors import BadInput, VcjaxWarning
-from vcjax.video.clip import Clip
+from vcjax.video.clip import Clip, is_repeated
 
 
 def end_point_error(found: Float32[np.ndarray, "F H W 2"], given: Float32[np.ndarray, "F H W 2"]) -> float:
@@ -85,7 +85,7 @@ class Motion(MapCondition):
             raise BadInput(f"vectors of motion must be 'encode' or 'stream', not {vectors!r}")
         if vectors == "stream":
             return self._of_stream(clip, shape)
-        if len(clip) > 1 and (clip.frames == clip.frames[:1]).all():
+        if is_repeated(clip.frames) or (len(clip) > 1 and (clip.frames == clip.frames[:1]).all()):
             warnings.warn(
                 "the source of motion is a still image: its motion is zero everywhere",
                 VcjaxWarning,

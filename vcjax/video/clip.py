@@ -9,6 +9,16 @@ from jaxtyping import UInt8
 from vcjax.errors import BadInput
 
 
+def repeated(frame: UInt8[np.ndarray, "1 H W C"], count: int) -> UInt8[np.ndarray, "F H W C"]:
+    """Return one frame as a clip of `count` equal frames: a read-only view, which takes the memory of one."""
+    return np.broadcast_to(frame, (count, *frame.shape[1:]))
+
+
+def is_repeated(frames: np.ndarray) -> bool:
+    """Return whether frames are views of one, as `repeated` returns them."""
+    return len(frames) > 1 and frames.strides[0] == 0
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Clip:
     """Frames of one video, in memory.

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vcjax.errors import BadInput, VcjaxWarning
+from vcjax.input_files import check_memory
 from vcjax.video.clip import Clip
 from vcjax.video.resize import resize_crop
 from vcjax.video.sources import TimedFrame, open_source
@@ -108,6 +109,8 @@ def read(
         frames: list[np.ndarray] = []
         previous = None
         for timed in sample_frames(source.timed_frames(start), rate, count, start, source.clock_error):
+            if frames:
+                _check_size(path, (len(frames) + 1) * frames[0].nbytes)
             if timed is previous:  # displayed at several sampling times: reuse the array
                 frames.append(frames[-1])
                 continue
@@ -119,6 +122,10 @@ def read(
             raise BadInput(no_frame(path, start, source.damage))
         warn_damaged(path, source.damage, len(frames))
     return Clip(_stack(frames), rate)
+
+
+def _check_size(path: str | os.PathLike[str], needed: int) -> None:
+    check_memory(needed, f"the frames of {path}", "give a number of frames, a lower rate or a size")
 
 
 def check_request(

@@ -11,6 +11,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from vcjax.errors import BadInput
+from vcjax.video.clip import is_repeated, repeated
 
 Rule = Literal["latent", "map", "picture"]
 
@@ -35,7 +36,8 @@ def resize_crop(
             "picture" is "map" with the offset rounded half to even, which is OpenCLIP's preprocessing.
 
     Returns:
-        The resized frames; the input array if the size is already right.
+        The resized frames; the input array if the size is already right. One repeated frame is resized once, see
+        `vcjax.video.clip.repeated`.
 
     Raises:
         BadInput: the target is smaller than one pixel.
@@ -43,6 +45,8 @@ def resize_crop(
     _check_target(height, width)
     if frames.shape[1:3] == (height, width):
         return frames
+    if is_repeated(frames):
+        return repeated(resize_crop(frames[:1], height, width, rule=rule), len(frames))
     result = np.empty((len(frames), height, width, frames.shape[3]), np.uint8)
     for target, frame in zip(result, frames, strict=True):
         for channel in range(frame.shape[2]):

@@ -34,7 +34,11 @@ IMAGE_RATE = 1.0  # frames per second of a still image
 # views.
 IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "JPEG2000")
 ANIMATED_FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
+PILLOW_ERRORS = (
+    OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError,
+    RuntimeError,  # of the decoder of AVIF
+)  # fmt: skip
+MAX_PIXELS = 100_000_000  # of a frame: twice those of most cameras; a frame takes four bytes of each, several times over
 # FFmpeg's native decoders of these codecs ignore the alpha channel.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -80,6 +84,8 @@ def open_source(path: str | os.PathLike[str], rate: float | int | None = None) -
         return ImageSource(path)
     except UnidentifiedImageError:
         return VideoSource(path)
+    except BadInput:
+        raise
     except PILLOW_ERRORS as error:
         raise BadInput(f"{path} cannot be read as an image ({error}); give a complete one") from error
 
@@ -90,6 +96,11 @@ class ImageSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.image = Image.open(path, formats=IMAGE_FORMATS)
+        try:
+            _check_pixels(path, *self.image.size)
+        except BadInput:
+            self.image.close()
+            raise
         self.clock_error = GIF_CLOCK_ERROR if self.image.format == "GIF" else CLOCK_ERROR
         self.damage: list[str] = []
 
@@ -228,6 +239,7 @@ class VideoSource:
             reason = "a video in a codec that FFmpeg does not support" if streams else "no video"
             raise BadInput(f"{self.path} contains {reason}; give a video or an image")
         self.stream: VideoStream = streams[0]
+        _check_pixels(self.path, self.stream.width, self.stream.height)
 
     @property
     def frames(self) -> int | None:
@@ -333,6 +345,7 @@ class VideoSource:
 
     def pixels(self, frame: VideoFrame) -> np.ndarray:
         """Convert a frame to RGB or RGBA, with its rotation applied."""
+        _check_pixels(self.path, frame.width, frame.height)  # which may differ from what the file declares
         transparent = frame.format.has_palette or any(
             component.is_alpha for component in frame.format.components
         )
@@ -345,6 +358,14 @@ class VideoSource:
 
 
 Source = ImageSource | SequenceSource | VideoSource
+
+
+def _check_pixels(path: Path, width: int, height: int) -> None:
+    """Raise BadInput where a frame is too large to decode."""
+    if width * height > MAX_PIXELS:
+        raise BadInput(
+            f"{path} has frames of {width}x{height} pixels, more than the {MAX_PIXELS} that one may have; give a smaller one"
+        )
 
 
 def _unreadable(path: Path, error: av.FFmpegError) -> str:

@@ -22,6 +22,7 @@ from vcjax.files import check_target, replacing
 from vcjax.input_files import check_regular
 from vcjax.video.audio import AudioTrack
 from vcjax.video.sequence import check_sequence, is_pattern, write_sequence
+from vcjax.video.sources import PILLOW_ERRORS
 from vcjax.video.timing import frame_period
 
 X264 = {"crf": "18"}  # constant quality; 18 is commonly considered visually lossless
@@ -222,7 +223,7 @@ def read_comment(path: str | os.PathLike[str]) -> str:
                 return next((x for key, x in container.metadata.items() if key.lower() == "comment"), "")
         with Image.open(path) as image:
             values = [image.info.get(key, "") for key in ("Comment", "comment", "xmp")]
-    except (OSError, av.FFmpegError, SyntaxError) as error:
+    except (*PILLOW_ERRORS, av.FFmpegError) as error:
         raise BadInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     value = next((value for value in values if value), "")
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
