@@ -14,7 +14,9 @@ from vcjax.app.errors import Refused
 from vcjax.app.fair_queue import FairQueue
 from vcjax.app.jobs import Job, JobStore, new_job
 from vcjax.app.limits import Limits
+from vcjax.app.pool import Worker
 from vcjax.app.references import field_of_error, resolve, unresolve, used_uploads
+from vcjax.app.studio import Studio
 from vcjax.app.uploads import Uploads
 from vcjax.composer.completion import complete_request
 from vcjax.composer.request import Request
@@ -192,3 +194,54 @@ def test_errors_name_their_field(request_table, field):
     with pytest.raises(BadInput) as bad:
         complete_request(Request.from_json(json.loads(json.dumps(request_table))), vcjax.load("tiny"))
     assert field_of_error(bad.value) == field, str(bad.value)
+
+
+@pytest.fixture
+def studio(tmp_path):
+    """A studio without workers."""
+    return Studio({"tiny": vcjax.load("tiny")}, tmp_path, Limits(per_client=2, per_address=4, queued=6))
+
+
+def test_one_client_and_one_address_cannot_fill_the_queue(studio):
+    def refused(client):
+        with pytest.raises(Refused) as error:
+            studio.submit({}, "generate", client)
+        return error.value.status
+
+    for client in ("a 1", "a 1", "a 2", "a 2"):
+        studio.submit({}, "generate", client)
+    assert refused("a 1") == 429  # a client
+    assert refused("a 3") == 429  # an address
+    for client in ("b 1", "b 1"):
+        studio.submit({}, "generate", client)
+    assert refused("c 1") == 429  # all
+    assert [job.client for job in studio.queue] == ["a 1", "a 2", "b 1", "a 1", "a 2", "b 1"]
+
+
+def test_a_newer_preview_of_a_client_takes_the_place_of_one_that_waits(studio):
+    first = studio.submit({}, "preview", "a 1")
+    second = studio.submit({}, "preview", "a 1")
+    other = studio.submit({}, "preview", "b 1")
+    assert first.state == "cancelled"
+    assert list(studio.queue) == [second, other]
+
+
+def test_a_request_whose_upload_was_deleted_fails_with_a_sentence(studio):
+    stored = studio.uploads.put(".npy", b"array", {"kind": "array"})
+    job = studio.submit({"conditions": {"motion": {"value": f"upload:{stored.name}"}}}, "generate", "a 1")
+    stored.unlink()
+    worker = IdleWorker()
+    studio.workers.append(worker)
+    studio._dispatch()
+    assert (job.state, job.field) == ("failed", "conditions.motion")
+    assert worker.state == "idle"
+
+
+class IdleWorker(Worker):
+    """A worker without a process, which must not be given a job."""
+
+    def __init__(self):
+        self.state, self.device, self.job = "idle", "cpu:cpu", None
+
+    def run(self, job, request, folder):
+        raise AssertionError(job.id)

@@ -20,6 +20,7 @@ class Limits:
         request_bytes: size of a request in JSON.
         request_pixels: pixels of all frames of the requested video.
         per_client: requests of one client in the queue.
+        per_address: requests from one address in the queue.
         queued: requests of all clients in the queue.
         subscribers: connections that receive events.
         inspection_bytes: memory of the process that decodes a file.
@@ -40,6 +41,7 @@ class Limits:
     request_bytes: int = MEGABYTE
     request_pixels: int = 64_000_000
     per_client: int = 20
+    per_address: int = 250
     queued: int = 500
     subscribers: int = 200
     inspection_bytes: int = 4 * GIGABYTE

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from vcjax.app.fair_queue import FairQueue
 from vcjax.app.jobs import FINISHED, Job, JobStore, new_job
 from vcjax.app.limits import Limits
 from vcjax.app.pool import MOST_STARTS, Worker, device_environments
-from vcjax.app.references import resolve, unresolve, used_uploads
+from vcjax.app.references import field_of_error, resolve, unresolve, used_uploads
 from vcjax.app.uploads import Uploads
 from vcjax.composer.completion import complete_request
 from vcjax.composer.composer import Composer
@@ -75,6 +76,11 @@ class Studio:
         elif len(waiting) >= self.limits.per_client:
             raise Refused(
                 429, f"{len(waiting)} of your requests are waiting: wait for one to finish, or cancel some"
+            )
+        address = client.partition(" ")[0]  # a name is easily changed
+        if sum(each.client.partition(" ")[0] == address for each in self.queue) >= self.limits.per_address:
+            raise Refused(
+                429, f"{self.limits.per_address} requests from {address} are waiting: try again later"
             )
         if len(self.queue) >= self.limits.queued:
             raise Refused(429, f"{len(self.queue)} requests are waiting: try again later")
@@ -172,13 +178,21 @@ class Studio:
     def _dispatch(self) -> None:
         """Give idle workers the next jobs."""
         for worker in self.workers:
-            if worker.state == "idle" and (job := self.queue.take()) is not None:
-                job.state, job.attempts, job.phase = "running", job.attempts + 1, "starting"
-                self.jobs.save(job)
-                worker.run(job, self.resolved(job.request), self.jobs.folder(job))
-                self._publish(job)
-                for waiting, _ in zip(self.queue, range(POSITIONS_SENT), strict=False):
-                    self._publish(waiting)
+            while worker.state == "idle" and (job := self.queue.take()) is not None:
+                self._start(worker, job)
+
+    def _start(self, worker: Worker, job: Job) -> None:
+        try:
+            request = self.resolved(job.request)
+        except BadInput as error:  # its uploads were deleted meanwhile
+            self._finish(job, "failed", error=str(error), field=field_of_error(error))
+            return
+        job.state, job.attempts, job.phase = "running", job.attempts + 1, "starting"
+        self.jobs.save(job)
+        worker.run(job, request, self.jobs.folder(job))
+        self._publish(job)
+        for waiting in itertools.islice(self.queue, POSITIONS_SENT):
+            self._publish(waiting)
 
     def _handle(self, worker: Worker, event: str, identifier: str, data: Any) -> None:
         """Act on a message of a worker."""
