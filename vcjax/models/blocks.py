@@ -14,10 +14,10 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float, Int
 
 from vcjax.kernels.frame_attention import is_supported
-from vcjax.kernels.winograd import convolve
 from vcjax.models.attention import Implementation
 from vcjax.models.layers import GEGLU, Attention, GroupNorm, LayerNorm, conv3x3, dense, has_kernels
 from vcjax.models.layout import Layout
+from vcjax.models.low_rank import Conv
 
 TRANSFORMER_NORM_EPSILON = 1e-6  # of the group norm before a transformer; all other norms have 1e-5
 FEED_FORWARD = 4  # channels of the feed-forward layer, in units of the input's
@@ -42,15 +42,7 @@ class TemporalConvolutions(nn.Module):
             )(y)
             if i > 0:
                 y = nn.Dropout(self.dropout)(y, deterministic=deterministic)
-            y = nn.Conv(
-                channels,
-                (3, 1),
-                padding=((1, 1), (0, 0)),
-                dtype=self.dtype,
-                kernel_init=nn.initializers.zeros if i == 3 else nn.linear.default_kernel_init,
-                conv_general_dilated=convolve,
-                name=f"conv_{i}",
-            )(y)
+            y = Conv(channels, (3, 1), ((1, 1), (0, 0)), self.dtype, zero=i == 3, name=f"conv_{i}")(y)
         return x + y
 
 

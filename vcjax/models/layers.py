@@ -14,9 +14,9 @@ from vcjax.kernels.geglu import geglu, plain_geglu
 from vcjax.kernels.group_norm import group_norm, plain_group_norm
 from vcjax.kernels.layer_norm import add_layer_norm, plain_add_layer_norm
 from vcjax.kernels.triton import is_fused
-from vcjax.kernels.winograd import convolve
 from vcjax.models.attention import Implementation, dot_product_attention
 from vcjax.models.layout import SINGLE_DEVICE, Layout
+from vcjax.models.low_rank import Conv, add_low_rank, low_rank
 
 NORM_EPSILON = 1e-5  # PyTorch's default; Flax's is 1e-6
 
@@ -82,21 +82,12 @@ class LayerNorm(nn.Module):
         return total, normalised.astype(self.dtype)
 
 
-def conv3x3(features: int, dtype: Dtype, name: str, *, stride: int = 1, zero: bool = False) -> nn.Conv:
+def conv3x3(features: int, dtype: Dtype, name: str, *, stride: int = 1, zero: bool = False) -> Conv:
     """Return a 3x3 convolution with padding 1 on both sides; with `zero` its kernel is initialised to zero.
 
     Flax's `SAME` padding is 0 and 1 at stride 2.
     """
-    return nn.Conv(
-        features,
-        (3, 3),
-        strides=(stride, stride),
-        padding=((1, 1), (1, 1)),
-        dtype=dtype,
-        kernel_init=nn.initializers.zeros if zero else nn.linear.default_kernel_init,
-        conv_general_dilated=convolve,
-        name=name,
-    )
+    return Conv(features, (3, 3), ((1, 1), (1, 1)), dtype, (stride, stride), zero, name=name)
 
 
 class Dense(nn.Module):
@@ -119,7 +110,7 @@ class Dense(nn.Module):
         """Map `C` to `features` channels."""
         init = nn.initializers.zeros if self.zero else nn.linear.default_kernel_init
         kernel = self.param("kernel", init, (x.shape[-1], self.features), jnp.float32)
-        y = dot(x.astype(self.dtype), kernel.astype(self.dtype))
+        y = add_low_rank(self, dot(x.astype(self.dtype), kernel.astype(self.dtype)), x, self.dtype)
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(y.dtype)
         return y.astype(self.dtype)
@@ -197,8 +188,13 @@ class GEGLU(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*B C"]) -> Float[Array, "*B D"]:
         """Map `C` to `features` channels."""
-        kernel, bias = Projection(2 * self.features, name="proj")(x.shape[-1])
+        kernel, bias, adapter = Projection(2 * self.features, self.dtype, name="proj")(x)
         x, kernel, bias = (array.astype(self.dtype) for array in (x, kernel, bias))
+        if adapter is not None:  # W x + B A x = [W B] [x A x]
+            x, kernel = (
+                jnp.concatenate(pair, axis)
+                for axis, pair in ((-1, (x, adapter[0])), (0, (kernel, adapter[1])))
+            )
         function = self.layout.local(geglu) if has_kernels(x, self.layout) else plain_geglu
         return function(x, kernel, bias)
 
@@ -208,15 +204,22 @@ class Projection(nn.Module):
 
     Attributes:
         features: output channels.
+        dtype: compute type.
     """
 
     features: int
+    dtype: Dtype
 
     @nn.compact
-    def __call__(self, channels: int) -> tuple[Float[Array, "C D"], Float[Array, "D"]]:
-        """Return the parameters for inputs of C channels, float32, with the initialisers of `nn.Dense`."""
-        kernel = self.param("kernel", nn.linear.default_kernel_init, (channels, self.features), jnp.float32)
-        return kernel, self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+    def __call__(
+        self, x: Float[Array, "*B C"]
+    ) -> tuple[Float[Array, "C D"], Float[Array, "D"], tuple[Array, Array] | None]:
+        """Return the parameters, float32, with the initialisers of `nn.Dense`, and what `low_rank` returns."""
+        kernel = self.param(
+            "kernel", nn.linear.default_kernel_init, (x.shape[-1], self.features), jnp.float32
+        )
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        return kernel, bias, low_rank(self, x, self.dtype)
 
 
 def sinusoidal_embedding(t: Real[Array, "*n"], width: int) -> Float[Array, "*n width"]:

@@ -16,12 +16,13 @@ from vcjax.errors import BadInput
 from vcjax.models.layout import Layout
 from vcjax.parallel.batches import process_shard
 from vcjax.parallel.mesh import make_mesh
+from vcjax.training.adapter_task import AdapterTask
 from vcjax.training.autoencoder_task import AutoencoderTask
 from vcjax.training.clip_task import ClipTask
 from vcjax.training.config import Run
 from vcjax.training.consistency_task import ConsistencyTask
 from vcjax.training.dataset_source import DatasetSource
-from vcjax.training.diffusion_task import DiffusionTask
+from vcjax.training.diffusion_task import COMPONENTS, DiffusionTask
 from vcjax.training.extractor_task import ExtractorTask
 from vcjax.training.latent_cache import cached_latents
 from vcjax.training.sprite_source import SpriteSource
@@ -90,6 +91,15 @@ def _consistency(run: Run, composer: Composer, mesh: Mesh, frozen: Networks) -> 
         )
     task = partial(ConsistencyTask, distillation=run.distillation)
     return _diffusion(run, composer, mesh, frozen, task)
+
+
+def _adapters(run: Run, composer: Composer, mesh: Mesh, frozen: Networks) -> Task:
+    _check_frozen(composer, frozen, COMPONENTS)
+    if run.init_from:
+        raise BadInput(
+            "config.init_from must be empty for task adapters, which begin as none: the model is config.frozen_from"
+        )
+    return _diffusion(run, composer, mesh, frozen, partial(AdapterTask, adapters=run.adapters))
 
 
 def _diffusion(
@@ -201,4 +211,5 @@ TASKS: dict[str, Callable[[Run, Composer, Mesh, Networks], Task]] = {
     "sketch": partial(_extractor, "sketch"),
     "diffusion": _diffusion,
     "consistency": _consistency,
+    "adapters": _adapters,
 }

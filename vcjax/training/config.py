@@ -14,6 +14,7 @@ from vcjax.errors import BadInput
 from vcjax.parallel.mesh import MeshShape
 from vcjax.parallel.rules import RULES, check_rules
 from vcjax.settings import typed
+from vcjax.weights.adapters import AdapterSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,6 +158,7 @@ class Run:
         mesh: shape of the device mesh.
         rules: partition rules of the parameters, see `vcjax.parallel.rules`.
         distillation: of task consistency.
+        adapters: of task adapters.
         log_every: steps between lines of metrics.
         save_every: steps between checkpoints.
         keep_checkpoints: number of the latest checkpoints to keep, beside the best.
@@ -183,6 +185,7 @@ class Run:
     mesh: MeshShape = dataclasses.field(default_factory=MeshShape)
     rules: tuple[Any, ...] = RULES
     distillation: Distillation = dataclasses.field(default_factory=Distillation)
+    adapters: AdapterSettings = dataclasses.field(default_factory=AdapterSettings)
     log_every: int = 50
     save_every: int = 1000
     keep_checkpoints: int = 2
@@ -268,9 +271,9 @@ def _check_run(run: Run) -> None:
         raise BadInput(f"config.seed must be from 0 to {2**32 - 1}, not {run.seed}")
     if run.sample_every < 0:
         raise BadInput(f"config.sample_every must be 0 or more, not {run.sample_every}")
-    if run.data and run.task not in ("diffusion", "consistency"):
+    if run.data and run.task not in ("diffusion", "consistency", "adapters"):
         raise BadInput(
-            f"config.data is for tasks diffusion and consistency: {run.task} is trained on the sprite world only"
+            f"config.data is for tasks diffusion, consistency and adapters: {run.task} is trained on the sprite world only"
         )
     if run.distillation.steps < 1 or run.distillation.huber < 0:
         raise BadInput("config.distillation: steps must be at least 1 and huber at least 0")

@@ -109,9 +109,8 @@ class DiffusionTask:
         keep_masks = draw_keep_masks(keys[4], stage.dropout, names, count)
         maps = self.maps(parameters, clips, keep_masks, keys[5])
         tokens, mask = self.tokens(parameters, frozen, clips, keep_masks, stage.dropout, keys[6])
-        predicted = apply(
-            self._unet,
-            parameters["unet"],
+        predicted = self.predict(
+            parameters,
             q_sample(x0, noise, t, schedule),
             t,
             maps,
@@ -131,6 +130,10 @@ class DiffusionTask:
             sums={name: (errors * members).sum() for name, members in groups.items()},
             counts={name: members.sum() for name, members in groups.items()},
         )
+
+    def predict(self, parameters: Tree, *inputs: Any, **options: Any) -> Float[Array, "B F h w c"]:
+        """Return the output of the UNet."""
+        return apply(self._unet, parameters["unet"], *inputs, **options)
 
     def in_compute_type(self, parameters: Tree) -> Tree:
         """Return the parameters with kernels in the compute type, in which all layers but the head read them.

@@ -15,6 +15,7 @@ from vcjax.errors import BadInput
 from vcjax.models.autoencoder import Autoencoder
 from vcjax.models.clip import ImageTower, TextProjection, TextTower
 from vcjax.models.dpt import DPT
+from vcjax.models.low_rank import COLLECTION
 from vcjax.models.pidinet import PiDiNet
 from vcjax.models.sketch_cleaner import SketchCleaner
 from vcjax.models.stc import POOL_FACTOR, STCEncoder
@@ -186,14 +187,17 @@ class _SizedEncoder:
         return self.encoder.init(key, condition, self.size)
 
 
-def apply(module: nn.Module, parameters: Tree, *inputs: Any, **options: Any) -> Any:
-    """Apply a module to inputs with the given parameters.
+def apply(
+    module: nn.Module, parameters: Tree, *inputs: Any, adapters: Tree | None = None, **options: Any
+) -> Any:
+    """Apply a module to inputs with the given parameters, and adapters of its layers, see `vcjax.models.low_rank`.
 
     Raises:
         BadInput: the parameters do not fit the sizes of the module.
     """
     try:
-        return module.apply({"params": parameters}, *inputs, **options)
+        variables = {"params": parameters} | ({} if adapters is None else {COLLECTION: adapters})
+        return module.apply(variables, *inputs, **options)
     except (ScopeParamShapeError, ScopeParamNotFoundError) as error:
         reason = str(error).split(" (https")[0]
         raise BadInput(f"weights do not fit the sizes of their {type(module).__name__}: {reason}") from error

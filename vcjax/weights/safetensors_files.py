@@ -73,6 +73,22 @@ def map_tensors(path: Path) -> tuple[dict[str, np.ndarray], mmap.mmap]:
     return {name: _mapped(mapping, first, name, entry) for name, entry in header.items()}, mapping
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a file; empty where it has none.
+
+    Raises:
+        ValueError: the file is damaged or not a safetensors file.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        (length,) = LENGTH.unpack(file.read(LENGTH.size).ljust(LENGTH.size, b"\0"))
+        header = parse_json(file.read(min(length, MAX_HEADER)), "its header")
+    metadata = header.get(METADATA, {}) if isinstance(header, dict) else {}
+    if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
+        raise ValueError("the metadata of its header are not texts by name")
+    return metadata
+
+
 def _check_name(name: str, names: Collection[str]) -> None:
     """Raise ValueError where a name is too long, or names both a tensor and a group of tensors."""
     if len(name) > MAX_NAME:
@@ -108,13 +124,16 @@ def release_pages(mapping: mmap.mmap) -> None:
         mapping.madvise(mmap.MADV_DONTNEED)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Any], dtype: Any = None) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Any], dtype: Any = None, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write tensors by name, converting one at a time.
 
     Args:
         path: file to write; it appears when it is complete.
         tensors: arrays on host or device by name, including views and memory-mapped arrays.
         dtype: type that floating-point tensors are stored in; None keeps their type.
+        metadata: texts by name, see `read_metadata`.
 
     Raises:
         BadInput: the file cannot be written (disk full, no permission); no partial file is left.
@@ -122,7 +141,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], dtype: Any = None) -> 
     types = {name: _stored_dtype(tensor.dtype, dtype) for name, tensor in tensors.items()}
     # Wide types come first, so that every tensor is aligned to its item size.
     names = sorted(tensors, key=lambda name: (-types[name].itemsize, name))
-    header, end = {}, 0
+    header: dict[str, Any] = {} if metadata is None else {METADATA: dict(metadata)}
+    end = 0
     for name in names:
         shape, start = list(tensors[name].shape), end
         end += int(np.prod(shape, dtype=np.int64)) * types[name].itemsize
