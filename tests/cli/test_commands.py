@@ -321,3 +321,19 @@ def test_the_installed_command_works():
         [sys.executable, "-m", "vcjax", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"vcjax {vcjax.__version__}"
+
+
+@pytest.mark.parametrize(
+    "text", ["64x" + "9" * 5000, "9" * 5000 + "x64", "64", "64x", "-64x64", "\u0664x64\u0664a"]
+)
+def test_a_size_of_thousands_of_digits_is_one_sentence(vc, text):
+    refused(vc("generate", "--text", "x", "--size", text), "--size must be HEIGHTxWIDTH")
+
+
+def test_a_number_of_frames_of_thousands_of_digits_is_one_sentence(vc):
+    refused(vc("generate", "--text", "x", "--frames", "9" * 5000), "--frames must be a number of frames")
+
+
+def test_the_folder_of_an_evaluation_is_checked_before_anything_is_sampled(vc, monkeypatch):
+    monkeypatch.setattr("vcjax.cli.evaluate._on_sprites", lambda *_: pytest.fail("sampled"))
+    refused(vc("evaluate", "--out", "/etc/passwd/x"), "/etc/passwd is not a directory")

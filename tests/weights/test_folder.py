@@ -182,3 +182,11 @@ def test_a_damaged_safetensors_file_raises_no_other_error(tmp_path):
         except ValueError:
             refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "", ".", "..", "a\0b", "..\\x"])
+def test_files_of_a_model_have_bare_names(folder, name):
+    config = read_config(folder)
+    config["files"]["stc"]["file"] = name
+    with pytest.raises(BadInput, match=r"files\.stc\.file must be the name of a file in the folder"):
+        read_component(folder, config, "stc")

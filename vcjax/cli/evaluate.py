@@ -25,6 +25,7 @@ from vcjax.cli.terminal import console
 from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.diffusion.samplers import sampler_named
 from vcjax.errors import BadInput
+from vcjax.files import check_target
 from vcjax.progress import report_progress
 
 GROUPS = ("single", "tasks")  # of evaluation cases, where none are named
@@ -72,12 +73,13 @@ def evaluate(
     """Measure how well a model follows its conditions, on clips that it was not trained on."""
     from vcjax.composer.loading import fingerprint
     from vcjax.data.records import checksum
-    from vcjax.evaluation.evaluator import SPRITES, EvalProtocol
+    from vcjax.evaluation.evaluator import PROTOCOL, SPRITES, EvalProtocol
 
     if data is None and (features is not None or split is not None):
         raise BadInput("--features and --split need --data")
     if data is not None and groups is not None:
         raise BadInput("--groups are cases of the sprite world: give them or --data, not both")
+    check_target(out / PROTOCOL)
     split = split or "validation"
     composer = vcjax.load(model)
     sampler = sampler or composer.defaults.sampler

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ import typer
 from vcjax.conditions.base import SourceVideo
 from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.diffusion.samplers import SAMPLERS
-from vcjax.errors import BadInput
+from vcjax.errors import BadInput, brief
 
 _TINY = json.loads((resources.files("vcjax") / "builtin" / "tiny" / "config.json").read_text("utf-8"))
 
@@ -273,10 +274,10 @@ def size(text: str | None, flag: str = "--size") -> tuple[int, int] | None:
     """Return height and width of HEIGHTxWIDTH."""
     if text is None:
         return None
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise BadInput(f"{flag} must be HEIGHTxWIDTH, such as 64x96, not {text!r}")
-    return int(height), int(width)
+    found = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
+    if not found:
+        raise BadInput(f"{flag} must be HEIGHTxWIDTH, such as 64x96, not {brief(text)}")
+    return int(found[1]), int(found[2])
 
 
 def frame_count(text: str | None) -> int | Literal["all"] | None:
@@ -285,6 +286,6 @@ def frame_count(text: str | None) -> int | Literal["all"] | None:
         return None
     if text == "all":
         return "all"
-    if not text.removeprefix("-").isdecimal():
-        raise BadInput(f"--frames must be a number of frames or all, not {text!r}")
+    if not re.fullmatch(r"-?\d{1,12}", text):
+        raise BadInput(f"--frames must be a number of frames or all, not {brief(text)}")
     return int(text)

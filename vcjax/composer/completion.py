@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
+from vcjax.composer.memory import check_request_memory
 from vcjax.composer.model import LoadedModel
 from vcjax.composer.request import Names, Request, check_size
 from vcjax.composer.strength import strength_of
@@ -45,6 +46,7 @@ def complete_request(request: Request, model: LoadedModel) -> Request:
     windows = complete_windows(request.windows, shape, model.shape)
     with about("windows"):
         model.clip_shape(windows.frames, windows.size and check_size(windows.size))
+    check_request_memory(model, shape, windows)
     if request.reuse_every > 1 and (request.loop or windows.frames != shape.frames):
         raise BadInput("reuse_every needs a clip of one window: its deep features are those of one")
     _check_composite(request, conditions)

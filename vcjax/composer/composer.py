@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, UInt8
 
 from vcjax.composer.completion import complete_request, request_shape
 from vcjax.composer.encoding import encode_conditions
+from vcjax.composer.memory import warn_of_many_windows, within_memory
 from vcjax.composer.model import LoadedModel
 from vcjax.composer.reading import ConditionReader, read_conditions
 from vcjax.composer.request import Request, request_from_arguments
@@ -115,10 +116,18 @@ class Composer(LoadedModel):
                 "vcjax.composer.latent_colours.fit_latent_colours computes"
             )
         request = complete_request(request, self)
+        with within_memory(request_shape(request, self)):
+            return self._sample(request, progress, on_step)
+
+    def _sample(
+        self, request: Request, progress: ProgressCallback, on_step: StepCallback | None
+    ) -> list[Clip]:
+        """Sample the videos of a complete request."""
         phases = phases_of(self, request)
         progress("reading conditions", 0, 0)
         reader = self.reader(request)
         reader.check_times()
+        warn_of_many_windows(reader.tiling, reader.shape, request.steps or 0)
         known = shown_latents(self, reader) if request.composite else None
         progress("encoding conditions", 0, 0)
         encoded = encode_conditions(self, request, reader, [phase.active for phase in phases])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import shutil
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,15 @@ from vcjax.composer.request import request_from_arguments
 from vcjax.conditions.base import MapCondition
 from vcjax.conditions.catalogue import import_condition, map_channels, vector_dims
 from vcjax.errors import BadInput
-from vcjax.files import replacing
-from vcjax.weights.folder import CONFIG, TOKENIZER, read_component, read_config, write_component, write_config
+from vcjax.files import replacing_all
+from vcjax.weights.folder import (
+    CONFIG,
+    copy_frozen,
+    read_component,
+    read_config,
+    write_component,
+    write_config,
+)
 
 
 def extend(model: str | PathLike[str], condition: str, out: Path) -> Any:
@@ -57,12 +63,11 @@ def extend(model: str | PathLike[str], condition: str, out: Path) -> Any:
     stc = dataclasses.replace(spec.networks, stc=spec.networks.stc.clone(zero=True))
     new = stc.init(jax.random.key(0), "stc", channels, vector_dims(conditions))
     dtype = np.result_type(*(leaf.dtype for leaf in jax.tree.leaves(encoders or new)))
-    for name in (TOKENIZER, *(entry["file"] for part, entry in files.items() if part != "stc")):
-        with replacing(out / name) as unfinished:
-            shutil.copyfile(folder / name, unfinished)
-    files["stc"] = write_component(out, "stc", jax.tree.map(np.asarray, {**encoders, **new}), dtype)
     extended = dataclasses.replace(spec, name=out.name, conditions=conditions)
-    write_config(out, {**config, **model_to_config(extended), "files": files})
+    with replacing_all(out, last=CONFIG) as staging:
+        copy_frozen(folder, config, staging, without=("stc",))
+        files["stc"] = write_component(staging, "stc", jax.tree.map(np.asarray, {**encoders, **new}), dtype)
+        write_config(staging, {**config, **model_to_config(extended), "files": files})
     return added
 
 

@@ -20,6 +20,7 @@ from vcjax.conditions.base import ClipShape, Condition
 from vcjax.diffusion.objective import Prediction
 from vcjax.diffusion.schedule import Schedule
 from vcjax.errors import BadInput
+from vcjax.input_files import check_memory
 from vcjax.models.clip import TextProjection
 from vcjax.models.layout import Layout
 from vcjax.parallel.mesh import replicated
@@ -121,8 +122,8 @@ class LoadedModel:
         """Return the model's clip shape with another number of frames or another size.
 
         Raises:
-            BadInput: the number of frames is below 1, or the size is not a multiple of the networks'
-                downsampling.
+            BadInput: the number of frames is below 1, the size is not a multiple of the networks' downsampling, or the clip
+                takes more memory than there is.
         """
         if size is not None and not (isinstance(size, tuple | list) and len(size) == 2):
             raise BadInput(f"size must be height and width, such as (64, 96), not {size!r}")
@@ -135,6 +136,11 @@ class LoadedModel:
                 f"not {height}x{width} (height x width)"
             )
         frames = self.shape.frames if frames is None else integer("frames", frames)
+        check_memory(
+            3 * frames * height * width,
+            f"the pixels of {frames} frames of {height}x{width}",
+            "give fewer frames or a smaller size",
+        )
         return dataclasses.replace(self.shape, frames=frames, height=height, width=width)
 
     def latent_shape(self, shape: ClipShape | None = None) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from vcjax.composer.composer import Composer
 from vcjax.composer.request import Request
 from vcjax.errors import BadInput
 from vcjax.files import replacing
+from vcjax.input_files import read_json
 from vcjax.settings import defaults_of
 
 PROTOCOL = "protocol.json"
@@ -143,7 +144,7 @@ def _check_protocol(protocol: EvalProtocol, path: Path) -> None:
     """Raise BadInput if the folder was written with another protocol."""
     if not path.is_file():
         return
-    stored = json.loads(path.read_text("utf-8"))
+    stored = read_json(path)
     for key, value in _as_json(protocol).items():
         if stored.get(key, DEFAULTS.get(key)) != value:
             raise BadInput(

@@ -73,10 +73,10 @@ class Conv(nn.Module):
         y = convolve(x, kernel, self.strides, self.padding, dimension_numbers=numbers)
         if self.has_variable(COLLECTION, "down"):
             down, up = (self.get_variable(COLLECTION, name).astype(self.dtype) for name in ("down", "up"))
-            few = lax.conv_general_dilated(
+            reduced = lax.conv_general_dilated(
                 _dropped(self, x), down, self.strides, self.padding, dimension_numbers=numbers
             )
-            y = y + dot(few, up).astype(self.dtype)
+            y = y + dot(reduced, up).astype(self.dtype)
         return y + bias
 
 

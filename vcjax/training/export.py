@@ -1,7 +1,6 @@
 """Export of checkpoints to model folders: EMA parameters of trained components, and the frozen components."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ import jax
 import numpy as np
 
 from vcjax.composer.loading import folder_of
+from vcjax.composer.model_config import model_from_config
 from vcjax.errors import BadInput
-from vcjax.files import replacing
+from vcjax.files import replacing_all
 from vcjax.parallel.mesh import one_device
 from vcjax.training.build import build_task
 from vcjax.training.checkpoints import Checkpoints
@@ -19,7 +19,7 @@ from vcjax.training.config import Run
 from vcjax.training.run_metadata import read_metadata
 from vcjax.training.setup import set_up
 from vcjax.training.state import TrainState
-from vcjax.weights.folder import CONFIG, TOKENIZER, read_config, write_component, write_config
+from vcjax.weights.folder import CONFIG, copy_frozen, read_config, write_component, write_config
 from vcjax.weights.trees import flatten
 
 # Keys of config.json that must agree if the exported components replace those of an existing model folder.
@@ -66,19 +66,22 @@ def export(run_folder: Path, out: Path, *, step: int | None = None, dtype: str =
 def _write(run: Run, state: TrainState, out: Path, dtype: str) -> None:
     """Write the components of a state to a model folder."""
     frozen_folder = folder_of(run.frozen_from)
-    if (out / CONFIG).is_file():
+    exists = (out / CONFIG).is_file()
+    if exists:
         config = read_config(out)
+        model_from_config(config, str(out / CONFIG))  # raises where it is no model's
         _check_compatible(run, config, state, out)
     else:
         config = {**read_config(frozen_folder), **run.model}
-        for name in (TOKENIZER, *(entry["file"] for entry in config.get("files", {}).values())):
-            with replacing(out / name) as unfinished:
-                shutil.copyfile(frozen_folder / name, unfinished)
-    files = dict(config.get("files", {}))
-    for component, tree in state.ema.items():
-        if flatten(tree):  # a model without style has no parameters in `tokens`
-            files[component] = write_component(out, component, jax.tree.map(np.asarray, tree), dtype)
-    write_config(out, {**config, "files": files})
+    # A model without style has no parameters in `tokens`.
+    trained = {component: tree for component, tree in state.ema.items() if flatten(tree)}
+    with replacing_all(out, last=CONFIG) as staging:
+        if not exists:
+            copy_frozen(frozen_folder, config, staging, without=trained)
+        files = dict(config.get("files", {}))
+        for component, tree in trained.items():
+            files[component] = write_component(staging, component, jax.tree.map(np.asarray, tree), dtype)
+        write_config(staging, {**config, "files": files})
 
 
 def _check_compatible(run: Run, config: Mapping[str, Any], state: TrainState, out: Path) -> None:

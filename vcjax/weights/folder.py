@@ -8,15 +8,15 @@ sharding.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from vcjax.errors import BadInput
-from vcjax.files import replacing
+from vcjax.errors import BadInput, brief
+from vcjax.files import copy_file, replacing
 from vcjax.input_files import read_json
 from vcjax.parallel.placement import place
 from vcjax.settings import typed
@@ -106,13 +106,32 @@ def file_of(folder: Path, config: Mapping[str, Any], component: str) -> WeightFi
     """Return the entry of the file with a component's parameters.
 
     Raises:
-        BadInput: the configuration has no file for the component.
+        BadInput: the configuration has no file for the component, or names one outside of the folder.
     """
     where = f"{folder / CONFIG}: files"
     files = typed(Mapping[str, Any], config.get("files", {}), where)
     if component not in files:
         raise BadInput(f"{folder} has no {component} network")
-    return typed(WeightFile, files[component], f"{where}.{component}")
+    entry: WeightFile = typed(WeightFile, files[component], f"{where}.{component}")
+    if entry.file in ("", ".", "..") or "/" in entry.file or "\\" in entry.file or "\0" in entry.file:
+        raise BadInput(
+            f"{where}.{component}.file must be the name of a file in the folder, not {brief(entry.file)}"
+        )
+    return entry
+
+
+def copy_frozen(folder: Path, config: Mapping[str, Any], out: Path, *, without: Collection[str] = ()) -> None:
+    """Copy tokenizer and weight files of a model to another folder, but those of some components.
+
+    Raises:
+        BadInput: a file is missing or damaged, or cannot be written.
+    """
+    copy_file(folder / TOKENIZER, out / TOKENIZER)
+    for component in config.get("files", {}):
+        if component not in without:
+            entry = file_of(folder, config, component)
+            check_file(folder / entry.file, entry, verify=False)
+            copy_file(folder / entry.file, out / entry.file)
 
 
 def check_file(path: Path, entry: WeightFile, *, verify: bool) -> None:

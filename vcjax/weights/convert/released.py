@@ -1,10 +1,7 @@
 """Conversion of the released PyTorch checkpoints to a model folder and back."""
 
-import contextlib
 import dataclasses
-import shutil
-import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vcjax.errors import BadInput
-from vcjax.files import replacing
+from vcjax.files import replacing, replacing_all
 from vcjax.models.dpt import DPT
 from vcjax.models.sketch_cleaner import SketchCleaner
 from vcjax.progress import ProgressCallback, no_progress
@@ -219,14 +216,14 @@ def convert(
     if image_unet is not None:
         progress(f"reading {image_unet.name}", 0, 1)
         trees |= _init_from_image_unet(image_unet, networks)
-    with _staging(folder) as staging:
+    with replacing_all(folder, last=CONFIG) as staging:
         for index, (component, tree) in enumerate(trees.items()):
             progress(f"writing {component}", index, len(trees))
             config["files"][component] = write_component(staging, component, tree, dtype)
         if tokenizer is not None:
             with replacing(staging / TOKENIZER) as unfinished:
                 unfinished.write_text(tokenizer, "utf-8")
-    write_config(folder, config)
+        write_config(staging, config)
     return config
 
 
@@ -255,20 +252,22 @@ def convert_back(folder: Path, out: Path, *, progress: ProgressCallback = no_pro
         return read_component(folder, config, component, place=lambda _, x: x)
 
     files = {**FILES, "unet": RELEASES.get(config["name"], RELEASES["videocomposer"]).unet}
-    written = []
-    for index, (kind, name) in enumerate(files.items()):
+    bijections = {}
+    for kind, name in files.items():
         names = (
             _clip_names(networks, config["files"], tree) if kind == "clip" else RELEASED_NAMES.get(kind, [])
         )
         rules = bijection(kind, names, networks)
         if all(component in config["files"] for component in rules.entries):
-            progress(f"writing {name}", index, len(FILES))
-            written.append(out / name)
-            tensors = rules.to_torch({c: tree(c) for c in rules.entries})
-            write_tensors(written[-1], tensors, nested=kind in NESTED)
-    if not written:
+            bijections[name] = kind, rules
+    if not bijections:
         raise BadInput(f"{folder} contains none of the released networks")
-    return written
+    with replacing_all(out) as staging:
+        for index, (name, (kind, rules)) in enumerate(bijections.items()):
+            progress(f"writing {name}", index, len(bijections))
+            tensors = rules.to_torch({c: tree(c) for c in rules.entries})
+            write_tensors(staging / name, tensors, nested=kind in NESTED)
+    return [out / name for name in bijections]
 
 
 def _clip_names(networks: Networks, present: Collection[str], tree: Callable[[str], Tree]) -> list[str]:
@@ -318,19 +317,3 @@ def _init_from_image_unet(path: Path, networks: Networks) -> dict[str, Tree]:
         networks.unet, trees["unet"], read_tensors(path), str(path)
     )
     return trees
-
-
-@contextlib.contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder whose files are moved into `folder` on success and deleted on failure."""
-    staging = folder.absolute().with_name(f".{uuid.uuid4().hex}")
-    try:
-        yield staging
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in list(staging.iterdir()) if staging.is_dir() else ():
-            path.replace(folder / path.name)
-    except OSError as error:
-        reason = error.strerror or error
-        raise BadInput(f"{folder} cannot be written ({reason}); give a writable folder") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
