@@ -1,0 +1,207 @@
+// What the panels share: the catalogue, the document, what is looked at, uploads, errors and the clock.
+
+import { framesAddress, upload, uploadInfo } from "./api.js";
+import { Clock, Sheets } from "./player.js";
+import { baseOf, clipOf, documentOf, emptyDocument, inputOf, isTable, maskOption, modelOf, setInput, setSetting, underName, UPLOAD, uploadsIn } from "./request.js";
+import { Store } from "./store.js";
+
+const VIEW = "vcjax.view";
+const STATUS_SHOWN = 5000; // milliseconds
+const SETTINGS = ["model", "sampler", "spacing", "steps", "guidance", "guidance_rescale", "negative_text", "seeds", "frames", "size", "fps", "loop", "composite"];
+
+/** State of the page. */
+export class App {
+  /** @param {object} catalogue of the server. */
+  constructor(catalogue) {
+    this.catalogue = catalogue;
+    this.store = new Store(localStorage, emptyDocument());
+    this.view = { condition: null, selection: [], tool: null, tab: "edit", field: "arrows", open: {}, job: null, jobs: [], compare: [], newSeed: false, ...savedView() };
+    this.errors = {};
+    this.banner = [];
+    this.uploads = new Map(); // descriptions by id; null while one is on its way
+    this.uploading = new Set();
+    this.clock = new Clock();
+    this.sheets = new Sheets(() => this.refresh());
+    this.renderers = new Set();
+    this.store.subscribe(() => this.refresh());
+  }
+
+  get doc() { return this.store.doc; }
+  get model() { return modelOf(this.doc, this.catalogue); }
+  get clip() { return clipOf(this.doc, this.model); }
+
+  /** The condition that the canvas draws: the selected one, or else the first that can be drawn on it. */
+  get active() {
+    const drawable = this.model.conditions.filter(({ drawing }) => ["strokes", "mask", "picture"].includes(drawing));
+    return drawable.find(({ name }) => name === this.view.condition) ?? drawable.find(({ drawing }) => drawing === "strokes") ?? drawable[0] ?? null;
+  }
+
+  /** Show the page anew before the next frame. */
+  refresh() {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    requestAnimationFrame(() => {
+      this.scheduled = false;
+      for (const render of this.renderers) render();
+    });
+  }
+
+  /** Change what is looked at, which is no step of undo. */
+  setView(changed) {
+    Object.assign(this.view, changed);
+    localStorage.setItem(VIEW, JSON.stringify(this.view));
+    this.refresh();
+  }
+
+  /** Say something to screen readers, and to all in the status line. */
+  announce(sentence) {
+    this.status = sentence;
+    clearTimeout(this.silence);
+    if (sentence) this.silence = setTimeout(() => this.announce(""), STATUS_SHOWN);
+    this.refresh();
+  }
+
+  showHint(sentence) {
+    if (sentence === this.hint) return;
+    this.hint = sentence;
+    this.refresh();
+  }
+
+  /** Show an error of the server beside its control, or in the banner. */
+  report(error, otherwise = null) {
+    const field = error.field ?? otherwise;
+    const isCondition = this.model.conditions.some(({ name }) => field === `conditions.${name}`);
+    if (isCondition || SETTINGS.includes(field)) {
+      this.errors = { ...this.errors, [field]: error.message };
+      if (isCondition) this.view.open = { ...this.view.open };
+    } else if (!this.banner.includes(error.message)) this.banner = [...this.banner, error.message];
+    this.refresh();
+  }
+
+  /** Drop the sentences beside controls; those in the banner stay until somebody closes them. */
+  clearErrors() {
+    this.errors = {};
+    this.refresh();
+  }
+
+  /** Give a condition an input, in one step of undo. */
+  give(name, input) {
+    this.store.change((doc) => setInput(doc, this.model, name, input));
+  }
+
+  /** Change one key of the request while it is typed. */
+  editSetting(key, value) {
+    this.store.edit((doc) => setSetting(doc, key, value));
+  }
+
+  keepUpload(info) {
+    this.uploads.set(info.id, info);
+  }
+
+  /** Return the description of an upload; null until the server has given it. */
+  upload(id) {
+    if (!this.uploads.has(id)) {
+      this.uploads.set(id, null);
+      uploadInfo(id).then((info) => this.keepUpload(info), () => this.uploads.set(id, { id, name: `${id} (no longer on the server)`, kind: "missing" })).then(() => this.refresh());
+    }
+    return this.uploads.get(id);
+  }
+
+  /** Return the name that a file had when it was sent. */
+  nameOf(id) {
+    return this.upload(id)?.name ?? id;
+  }
+
+  /** Send a file to the server; null where that failed, which is reported. */
+  async send(file, field = null) {
+    this.uploading.add(file.name);
+    this.announce(`Sending ${file.name} …`);
+    try {
+      const info = await upload(file, file.name);
+      this.keepUpload(info);
+      this.announce(`${file.name} is there.`);
+      return info;
+    } catch (error) {
+      this.report(error, field);
+      return null;
+    } finally {
+      this.uploading.delete(file.name);
+      this.refresh();
+    }
+  }
+
+  /** Send a file and give it to a condition, as `value` or as `source`. */
+  async giveFile(condition, file, as) {
+    const field = `conditions.${condition.name}`;
+    const { [field]: _, ...others } = this.errors;
+    this.errors = others;
+    const info = await this.send(file, field);
+    if (!info) return;
+    const { extract_options: options } = inputOf(this.doc, condition.name) ?? {};
+    const table = info.kind === "drawing" && isTable(info.table) ? info.table : null;
+    if (as === "source") this.give(condition.name, { source: UPLOAD + info.id, ...(options ? { extract_options: options } : {}) });
+    else if (table && condition.drawing === "strokes") this.give(condition.name, { value: table });
+    else if (table?.keys && condition.drawing === "mask") this.giveHidden(condition, table);
+    else this.give(condition.name, { value: UPLOAD + info.id });
+    this.setView({ condition: condition.name });
+  }
+
+  giveHidden(condition, table) {
+    const { source, extract_options: options } = inputOf(this.doc, condition.name) ?? {};
+    const base = baseOf(this.doc, this.model, condition);
+    const from = source ?? (base && UPLOAD + base);
+    this.give(condition.name, { ...(from ? { source: from } : {}), extract_options: { ...options, [maskOption(condition)]: table } });
+  }
+
+  /** Put a picture or a video under the canvas: a picture is the first image too, a video the shared source. */
+  async giveBase(file) {
+    const info = await this.send(file);
+    if (!info) return;
+    const under = underName(this.model);
+    this.store.change((doc) => {
+      if (info.kind === "image" && under) {
+        doc.base = null;
+        setInput(doc, this.model, under, { value: UPLOAD + info.id });
+      } else if (info.kind === "video" || info.kind === "image") {
+        doc.base = info.id;
+        if (info.kind === "video") doc.source = info.id;
+      }
+    });
+    if (info.kind === "drawing") this.announce(`${file.name} is a drawing: drop it on a condition.`);
+  }
+
+  /** Return the sheet of what the canvas is over; null without. */
+  baseSheet() {
+    const id = baseOf(this.doc, this.model, this.active);
+    const info = id && this.upload(id);
+    if (!info || !["image", "video"].includes(info.kind)) return null;
+    const frames = info.kind === "video" ? this.clip.frames : 1;
+    return this.sheets.get(framesAddress(id, { ...this.clip, frames }), frames);
+  }
+
+  /** Put a request into the editor in place of the document, in one step of undo. */
+  load(request, sentences = []) {
+    const doc = documentOf(request);
+    this.store.change((current) => {
+      for (const key of Object.keys(current)) delete current[key];
+      Object.assign(current, doc);
+    });
+    for (const id of uploadsIn(request)) this.upload(id);
+    this.clearErrors();
+    this.banner = [...sentences];
+    this.setView({ tab: "edit", selection: [] });
+  }
+
+  /** Begin with an empty document, in one step of undo. */
+  clear() {
+    this.load({ conditions: {} });
+  }
+}
+
+function savedView() {
+  try {
+    return JSON.parse(localStorage.getItem(VIEW)) ?? {};
+  } catch {
+    return {};
+  }
+}
