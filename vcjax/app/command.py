@@ -52,6 +52,8 @@ def command_line(request: Request, conditions: Mapping[str, Condition], uploads:
     if request.audio is not None:
         options += ["--audio-from", request.audio]
     options += _windows(request)
+    for file, strength in (request.adapters or {}).items():
+        options += ["--adapter", f"{file}={strength}"]
     options += ["--seed", ",".join(map(str, request.seeds))]
     return shlex.join(["vcjax", "generate", *options])
 

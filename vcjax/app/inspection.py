@@ -17,7 +17,8 @@ VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".m4v")
 SOUNDS = (".mp3", ".wav", ".m4a", ".ogg", ".flac")
 DRAWINGS = (".json", ".svg")
 ARRAYS = (".npy",)
-SUFFIXES = (*IMAGES, *VIDEOS, *SOUNDS, *DRAWINGS, *ARRAYS)
+ADAPTERS = (".safetensors",)
+SUFFIXES = (*IMAGES, *VIDEOS, *SOUNDS, *DRAWINGS, *ARRAYS, *ADAPTERS)
 
 
 def describe(path: Path, limits: dict[str, int]) -> dict[str, Any]:
@@ -33,6 +34,10 @@ def describe(path: Path, limits: dict[str, int]) -> dict[str, Any]:
         array = load_array(path)
         assert array is not None
         return {"kind": "array", "shape": list(array.shape), "dtype": str(array.dtype)}
+    if suffix in ADAPTERS:
+        from vcjax.weights.adapters import read_adapter
+
+        return {"kind": "adapter", "base": dict(read_adapter(path).base)}
     if suffix in DRAWINGS:
         return {"kind": "drawing", "table": _table(path)}
     if suffix in SOUNDS:

@@ -83,7 +83,9 @@ def used_uploads(table: Any) -> set[str]:
     """Return the ids of the uploads that a request names."""
     if isinstance(table, str):
         return {table.removeprefix(REFERENCE)} if table.startswith(REFERENCE) else set()
-    values = table.values() if isinstance(table, Mapping) else table if isinstance(table, list) else ()
+    values = (
+        (*table, *table.values()) if isinstance(table, Mapping) else table if isinstance(table, list) else ()
+    )
     return {name for value in values for name in used_uploads(value)}
 
 
@@ -115,6 +117,8 @@ def _replaced(
         result["conditions"] = {
             name: _of_condition(x, conditions, name, replace) for name, x in given.items()
         }
+    if isinstance(table.get("adapters"), Mapping):
+        result["adapters"] = {replace("request.adapters", name): x for name, x in table["adapters"].items()}
     if isinstance(table.get("audio"), str):
         result["audio"] = replace("request.audio", table["audio"])
     return result

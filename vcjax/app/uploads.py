@@ -19,7 +19,7 @@ from vcjax.files import replacing
 REFERENCE = "upload:"
 HASH_DIGITS = 32
 NAME_LENGTH = 200  # of the name that a file was sent under
-IDENTIFIER = re.compile(rf"[0-9a-f]{{{HASH_DIGITS}}}\.[a-z0-9]{{1,5}}")
+IDENTIFIER = re.compile(rf"[0-9a-f]{{{HASH_DIGITS}}}\.[a-z0-9]{{1,11}}")
 
 
 class Uploads:

@@ -12,7 +12,7 @@ from vcjax.errors import BadInput
 
 Values = Mapping[str, list[str] | None]
 
-STRENGTHS, TIME, WINDOWS = "Strength of conditions", "Keyframes and time", "Windows"
+STRENGTHS, TIME, WINDOWS, ADAPTERS = "Strength of conditions", "Keyframes and time", "Windows", "Adapters"
 # Name of the argument: flag, form, help, and panel.
 OPTIONS = {
     "strength": ("--strength", "NAME=NUMBER", "Strength of a condition, by comma or repeated.", STRENGTHS),
@@ -80,6 +80,12 @@ OPTIONS = {
         WINDOWS,
     ),
     "window_weights": ("--window-weights", "|".join(WEIGHTS), "Weights of merged predictions.", WINDOWS),
+    "adapter": (
+        "--adapter",
+        "FILE=STRENGTH",
+        "Adapters (LoRA) that vcjax export has written, with their strength, 1 without it; repeat it for several.",
+        ADAPTERS,
+    ),
     "window_noise": ("--window-noise", "repeat|independent", "Initial noise of the windows.", WINDOWS),
 }
 
@@ -119,6 +125,8 @@ def composition(values: Values, *, mask_given: bool) -> dict[str, Any]:
         arguments["fps"] = rate
     if values["audio"]:
         arguments["audio"] = single("--audio-from", values["audio"])
+    if values["adapter"]:
+        arguments["adapters"] = _adapters(values["adapter"])
     keyframes = _keyframes(values)
     if keyframes is not None:
         if mask_given:
@@ -154,6 +162,22 @@ def _strengths(values: Values) -> dict[str, Any]:
     for name, text in _pairs(values, "strength_area").items():
         table.setdefault(name, {})["area"] = text
     return {name: parts["value"] if set(parts) == {"value"} else parts for name, parts in table.items()}
+
+
+def _adapters(values: list[str]) -> dict[str, float]:
+    table: dict[str, float] = {}
+    for text in values:
+        file, _, number = text.rpartition("=") if "=" in text else (text, "", "1")
+        try:
+            strength = float(number)
+        except ValueError as error:
+            raise BadInput(
+                f"--adapter must be FILE=STRENGTH, such as look.safetensors=0.8, not {text!r}"
+            ) from error
+        if file in table:
+            raise BadInput(f"--adapter {file} is given more than once: give it once")
+        table[file] = strength
+    return table
 
 
 def _windows(values: Values) -> dict[str, Any]:

@@ -145,16 +145,27 @@ def extend(
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Model folder to make or to update.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Model folder to make or to update; a file .safetensors for adapters.", show_default=False
+        ),
+    ],
     step: Annotated[int | None, typer.Option(help="Step of the checkpoint.", show_default="the last")] = None,
     dtype: Annotated[
         str, typer.Option(help="Type to store weights in: float16, bfloat16 or float32.")
     ] = "float16",
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write a model folder with the adapters merged into its UNet.")
+    ] = False,
 ) -> None:
-    """Export a checkpoint to a model folder: the EMA weights, and the networks that the run held frozen."""
+    """Export a checkpoint to a model folder: the EMA weights, and the networks that the run held frozen.
+
+    Adapters are written to a file of their own, for vcjax generate --adapter.
+    """
     from vcjax.training.export import export
 
     with report_progress("files") as progress:
         progress(f"exporting {run}", 0, 0)
-        exported = export(run, out, step=step, dtype=dtype)
+        exported = export(run, out, step=step, dtype=dtype, merge=merge)
     print(f"{out}: step {exported} of {run}")

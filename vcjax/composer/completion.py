@@ -13,6 +13,7 @@ from vcjax.conditions.media import frames_at
 from vcjax.diffusion.sampler import sampling_steps
 from vcjax.diffusion.samplers import sampler_named
 from vcjax.errors import BadInput, about
+from vcjax.input_files import check_regular
 from vcjax.settings import check_seed, finite, integer
 
 SLOWEST, FASTEST = 0.01, 1000.0  # frames per second, which every container holds
@@ -45,7 +46,7 @@ def complete_request(request: Request, model: LoadedModel) -> Request:
     shape = request_shape(request, model)
     windows = complete_windows(request.windows, shape, model.shape)
     with about("windows"):
-        model.clip_shape(windows.frames, windows.size and check_size(windows.size))
+        model.clip_shape(windows.frames, None if windows.size is None else check_size(windows.size))
     check_request_memory(model, shape, windows)
     if request.reuse_every > 1 and (request.loop or windows.frames != shape.frames):
         raise BadInput("reuse_every needs a clip of one window: its deep features are those of one")
@@ -75,7 +76,17 @@ def complete_request(request: Request, model: LoadedModel) -> Request:
         size=(shape.height, shape.width),
         fps=None if shape.fps == model.shape.fps else shape.fps,
         windows=windows,
+        adapters=_present_adapters(request.adapters or {}),
     )
+
+
+def _present_adapters(adapters: Mapping[str, float]) -> Mapping[str, float] | None:
+    """Return adapters without those of strength 0; None where none are left."""
+    for file, strength in adapters.items():
+        with about("adapters"):
+            check_regular(file)
+            finite(f"the strength of {file}", strength)
+    return {file: strength for file, strength in adapters.items() if strength} or None
 
 
 def request_shape(request: Request, model: LoadedModel) -> ClipShape:

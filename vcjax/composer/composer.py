@@ -5,7 +5,8 @@ A request is completed, its conditions are read and encoded, latents are sampled
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,22 @@ class Composer(LoadedModel):
                 "vcjax.composer.latent_colours.fit_latent_colours computes"
             )
         request = complete_request(request, self)
+        composer = self._adapted(request.adapters, progress) if request.adapters else self
         with within_memory(request_shape(request, self)):
-            return self._sample(request, progress, on_step)
+            return composer._sample(request, progress, on_step)
+
+    def _adapted(self, adapters: Mapping[str, float], progress: ProgressCallback) -> "Composer":
+        """Return the model with adapters; the last ones are kept, as long as their files stay as they are."""
+        key = [(file, strength, Path(file).stat().st_mtime_ns) for file, strength in adapters.items()]
+        if self._with_adapters.get("key") != key:
+            progress("merging adapters", 0, 0)
+            self._with_adapters.clear()
+            self._with_adapters.update(composer=self.with_adapters(adapters), key=key)
+        return self._with_adapters["composer"]
+
+    @cached_property
+    def _with_adapters(self) -> dict[str, Any]:
+        return {}
 
     def _sample(
         self, request: Request, progress: ProgressCallback, on_step: StepCallback | None

@@ -4,7 +4,8 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
 from os import PathLike
@@ -13,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from vcjax.composer.composer import Composer
@@ -20,10 +22,11 @@ from vcjax.composer.model_config import model_from_config
 from vcjax.conditions.base import Condition
 from vcjax.conditions.catalogue import map_channels, vector_dims
 from vcjax.conditions.tokenizer import Tokenizer
-from vcjax.errors import BadInput
+from vcjax.errors import BadInput, VcjaxWarning
 from vcjax.parallel.compilation import enable_cache
 from vcjax.parallel.mesh import MeshShape, make_mesh
 from vcjax.parallel.placement import place
+from vcjax.weights.adapters import Adapter, add_terms, terms_of
 from vcjax.weights.folder import CONFIG, TOKENIZER, check_file, file_of, read_component, read_config
 from vcjax.weights.networks import FROZEN, Networks, random_parameters
 from vcjax.weights.trees import Tree
@@ -67,6 +70,7 @@ def load(
     if table.get("untrained") is None:  # extraction networks without weights are absent
         missing = FROZEN.keys() - table.get("files", {}).keys()
         networks = dataclasses.replace(networks, **dict.fromkeys(missing))
+    read_unet = partial(_read_unet, folder, table, networks, spec.conditions)
     composer = Composer(
         name=spec.name,
         networks=networks,
@@ -78,12 +82,14 @@ def load(
         latent_colours=spec.latent_colours,
         parameters=_parameters(folder, table, networks, spec.conditions, verify, place),
         tokenize=Tokenizer(folder / TOKENIZER, networks.text.context_length, networks.text.vocab_size),
+        read_unet=partial(read_unet, place),
     )
     if mesh is None:
         return composer
     mesh = make_mesh(mesh) if isinstance(mesh, MeshShape) else mesh
     on_mesh = partial(place, mesh=mesh)
-    return composer.with_mesh(mesh, _parameters(folder, table, networks, spec.conditions, verify, on_mesh))
+    parameters = _parameters(folder, table, networks, spec.conditions, verify, on_mesh)
+    return composer.with_mesh(mesh, parameters, partial(read_unet, on_mesh))
 
 
 def load_model_config(model: str | PathLike[str]) -> dict[str, Any]:
@@ -144,6 +150,35 @@ def _parameters(
         return tree if encoder is None else tree[encoder]
 
     return parameters
+
+
+def _read_unet(
+    folder: Path,
+    config: Mapping[str, Any],
+    networks: Networks,
+    conditions: Mapping[str, Condition],
+    place: Callable[[str, Any], Any],
+    adapters: Sequence[tuple[Adapter, float]],
+) -> Tree:
+    """Return the parameters of the UNet with adapters merged in float32, before they get the compute type."""
+    shapes = networks.shapes(map_channels(conditions), vector_dims(conditions))["unet"]
+    terms = terms_of(shapes, adapters)
+
+    def merged(name: str, kernel: np.ndarray) -> Any:
+        return place(name, add_terms(terms, name.removeprefix("unet/"), kernel).astype(networks.unet.dtype))
+
+    ours = fingerprint(folder)
+    for adapter, _ in adapters:
+        if adapter.base.get("sha256") != ours["sha256"]:
+            warnings.warn(
+                f"an adapter was trained on model {adapter.base.get('name')} "
+                f"({str(adapter.base.get('sha256'))[:12]}), and this is {ours['name']} ({ours['sha256'][:12]})",
+                VcjaxWarning,
+                stacklevel=2,
+            )
+    if "unet" not in config.get("files", {}):
+        raise BadInput(f"model {config['name']} has no trained UNet, which adapters are for")
+    return read_component(folder, config, "unet", dtype="float32", place=merged)
 
 
 def _compute_dtype(dtype: Any) -> Any:

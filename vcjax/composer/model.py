@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -26,6 +27,7 @@ from vcjax.models.layout import Layout
 from vcjax.parallel.mesh import replicated
 from vcjax.parallel.placement import place
 from vcjax.settings import integer
+from vcjax.weights.adapters import Adapter, read_adapter
 from vcjax.weights.extraction import extractors
 from vcjax.weights.networks import Networks, apply
 from vcjax.weights.trees import Tree
@@ -50,6 +52,8 @@ class LoadedModel:
         tokenize: function from text to token ids.
         latent_colours: map from latents to colours, for pictures while sampling; None if the model has none.
         mesh: device mesh, see `with_mesh`; a single device if None.
+        read_unet: function that reads the parameters of the UNet from the model's folder, with adapters merged; None for a
+            model that has no folder.
     """
 
     name: str
@@ -63,8 +67,38 @@ class LoadedModel:
     tokenize: Callable[[str], np.ndarray]
     latent_colours: LatentColours | None = None
     mesh: Mesh | None = None
+    read_unet: Callable[[Sequence[tuple[Adapter, float]]], Tree] | None = None
 
-    def with_mesh(self: Loaded, mesh: Mesh, parameters: Callable[..., Tree] | None = None) -> Loaded:
+    def with_adapters(self: Loaded, adapters: Mapping[str, float | int]) -> Loaded:
+        """Return the model with adapters in its UNet.
+
+        ```python
+        composer = vcjax.load("tiny").with_adapters({"look.safetensors": 0.8})
+        ```
+
+        They are merged into the weights, in float32, so that sampling costs what it costs without them.
+
+        Args:
+            adapters: strengths of adapters, by their files.
+
+        Raises:
+            BadInput: a file holds no adapters, or they do not fit the model.
+        """
+        if self.read_unet is None:
+            raise BadInput(f"model {self.name} has no folder, from which weights for adapters are read")
+        unet = self.read_unet([(read_adapter(Path(file)), float(x)) for file, x in adapters.items()])
+
+        def parameters(component: str, encoder: str | None = None) -> Tree:
+            return unet if component == "unet" else self.parameters(component, encoder)
+
+        return dataclasses.replace(self, parameters=parameters, read_unet=None)
+
+    def with_mesh(
+        self: Loaded,
+        mesh: Mesh,
+        parameters: Callable[..., Tree] | None = None,
+        read_unet: Callable[[Sequence[tuple[Adapter, float]]], Tree] | None = None,
+    ) -> Loaded:
         """Return the model on a device mesh: frames are sharded over axis `frames`, clips over the others.
 
         ```python
@@ -74,6 +108,7 @@ class LoadedModel:
         Args:
             mesh: device mesh.
             parameters: function that returns parameters on the mesh; where None, those of the model are put there.
+            read_unet: see the attribute; it puts parameters on the mesh.
         """
         layout = Layout(mesh)
         unet, stc = (network.clone(layout=layout) for network in (self.networks.unet, self.networks.stc))
@@ -86,7 +121,9 @@ class LoadedModel:
             return jax.tree.map_with_path(put_one, self.parameters(component, encoder))
 
         networks = dataclasses.replace(self.networks, unet=unet, stc=stc)
-        return dataclasses.replace(self, networks=networks, parameters=parameters or put, mesh=mesh)
+        return dataclasses.replace(
+            self, networks=networks, parameters=parameters or put, mesh=mesh, read_unet=read_unet
+        )
 
     def replicate(self, x: Array) -> Array:
         """Replicate an array over all devices of the mesh."""
@@ -104,6 +141,7 @@ class LoadedModel:
             shape=spec.clip,
             defaults=spec.defaults,
             latent_colours=spec.latent_colours,
+            read_unet=None,
         )
 
     def with_parameters(self: Loaded, parameters: Tree) -> Loaded:
@@ -116,7 +154,7 @@ class LoadedModel:
         def component_parameters(component: str, encoder: str | None = None) -> Tree:
             return parameters[component] if encoder is None else parameters[component][encoder]
 
-        return dataclasses.replace(self, parameters=component_parameters)
+        return dataclasses.replace(self, parameters=component_parameters, read_unet=None)
 
     def clip_shape(self, frames: int | None = None, size: tuple[int, int] | None = None) -> ClipShape:
         """Return the model's clip shape with another number of frames or another size.

@@ -102,7 +102,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str],
 
 def _files(request: Request) -> Iterator[str]:
     """Yield the files that a request names."""
-    values = [request.audio]
+    values = [request.audio, *(request.adapters or ())]
     for given in request.conditions.values():
         values += [given.value, given.source, *given.extract_options.values()]
         if isinstance(given.strength, Strength):

@@ -82,6 +82,7 @@ class Request:
         loop: whether the first frame follows the last one.
         composite: whether what the mask condition shows is copied to the video, pixel by pixel.
         audio: file whose sound the video gets.
+        adapters: strengths of adapters of the UNet (LoRA), by their files; see `vcjax.weights.adapters`.
     """
 
     model: str = "tiny"
@@ -107,6 +108,7 @@ class Request:
     loop: bool = False
     composite: bool = False
     audio: str | None = None
+    adapters: Mapping[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the request in JSON's types; keys that are None are left out.
@@ -161,6 +163,7 @@ def request_from_arguments(
     loop: bool = False,
     composite: bool = False,
     audio: str | None = None,
+    adapters: Mapping[str, float | int] | None = None,
     **conditions: Any,
 ) -> Request:
     """Return a request from the arguments of a call.
@@ -192,6 +195,8 @@ def request_from_arguments(
         seeds=_seeds(seed, seeds),
         size=None if size is None else check_size(size),
         windows=_windows(windows),
+        adapters=adapters
+        and {str(file): finite(f"the strength of {file}", x) for file, x in adapters.items()},
     )
 
 

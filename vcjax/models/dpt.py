@@ -81,6 +81,7 @@ class DPT(nn.Module):
         y = None
         for stage, feature in reversed(list(enumerate(features))):
             y = FeatureFusionBlock(self.dtype, name=f"fusion_{stage}")(feature, y)
+        assert y is not None
         y = conv3x3(self.fusion_channels // 2, self.dtype, "head_0")(y)
         y = nn.relu(conv3x3(HEAD_CHANNELS, self.dtype, "head_1")(upsample2x(y)))
         # The initial output is about 0.5, since a ReLU with zero output everywhere has no gradient. The

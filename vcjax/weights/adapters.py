@@ -119,6 +119,11 @@ def as_variables(adapters: Tree, settings: AdapterSettings) -> Tree:
     return unflatten(scaled | {f"{name}/dropout": jnp.float32(settings.dropout) for name in layers})
 
 
+Terms = Mapping[
+    str, Sequence[tuple[float, np.ndarray, np.ndarray]]
+]  # factor, A and B of each kernel, by its name
+
+
 def merge(parameters: Tree, adapters: Sequence[tuple[Adapter, float]]) -> Tree:
     """Return the parameters of a UNet with W + strength scale A B in place of W.
 
@@ -131,26 +136,41 @@ def merge(parameters: Tree, adapters: Sequence[tuple[Adapter, float]]) -> Tree:
     Raises:
         BadInput: an adapter has a layer that the UNet lacks, or one of another shape.
     """
+    terms, table = terms_of(parameters, adapters), flatten(parameters)
+    merged = {name: add_terms(terms, name, table[name]).astype(table[name].dtype) for name in terms}
+    placed = {name: jax.device_put(x, table[name].sharding) for name, x in merged.items()}
+    return unflatten(table | placed)
+
+
+def terms_of(parameters: Tree, adapters: Sequence[tuple[Adapter, float]]) -> Terms:
+    """Return what adapters add to the kernels of a UNet, given its parameters or their shapes.
+
+    Raises:
+        BadInput: see `merge`.
+    """
     table = flatten(parameters)
-    added: dict[str, list[tuple[float, np.ndarray, np.ndarray]]] = {}
+    terms: dict[str, list[tuple[float, np.ndarray, np.ndarray]]] = {}
     for adapter, strength in adapters:
         for name, (down, up) in adapter.layers.items():
-            kernel = table.get(f"{name}/{KERNEL}")
-            if kernel is None or kernel.shape != (*down.shape[:-1], up.shape[-1]):
+            kernel, shape = table.get(f"{name}/{KERNEL}"), (*down.shape[:-1], up.shape[-1])
+            if kernel is None or kernel.shape != shape:
                 there = "no such layer" if kernel is None else f"one of shape {list(kernel.shape)}"
                 raise BadInput(
                     f"the adapter of {adapter.base.get('name', 'another model')} has layer {name} of shape "
-                    f"{[*down.shape[:-1], up.shape[-1]]}, but the model has {there}"
+                    f"{list(shape)}, but the model has {there}"
                 )
-            added.setdefault(f"{name}/{KERNEL}", []).append((strength * adapter.scale, down, up))
-    return unflatten({name: _sum(x, added[name]) if name in added else x for name, x in table.items()})
+            terms.setdefault(f"{name}/{KERNEL}", []).append((strength * adapter.scale, down, up))
+    return terms
 
 
-def _sum(kernel: Any, terms: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> Any:
-    total = jnp.asarray(kernel, jnp.float32)
-    for factor, down, up in terms:
-        total = total + factor * jnp.matmul(down, up, precision="highest")
-    return jax.device_put(total.astype(kernel.dtype), kernel.sharding)
+def add_terms(terms: Terms, name: str, kernel: Any) -> Any:
+    """Return a kernel, float32, with what adapters add to it; on the host for a host array."""
+    on_host = isinstance(kernel, np.ndarray)
+    total = kernel.astype(np.float32)
+    for factor, down, up in terms.get(name, ()):
+        product = down @ up if on_host else jnp.matmul(down, up, precision="highest")
+        total = total + np.float32(factor) * product
+    return total
 
 
 def write_adapter(path: Path, adapter: Adapter) -> None:
@@ -189,19 +209,14 @@ def read_adapter(path: Path) -> Adapter:
         )
     layers = {}
     for name in sorted({name.rpartition("/")[0] for name in tensors}):
-        pair = [tensors.get(f"{name}/{part}") for part in (DOWN, UP)]
-        if (
-            any(x is None for x in pair)
-            or pair[0].ndim < 2
-            or pair[1].ndim != 2
-            or pair[0].shape[-1] != pair[1].shape[0]
-        ):  # type: ignore[union-attr]
+        down, up = (np.array(tensors.get(f"{name}/{part}", 0), np.float32) for part in (DOWN, UP))
+        if down.ndim < 2 or up.ndim != 2 or down.shape[-1] != len(up):
             raise BadInput(
                 f"{path} has no whole adapter of layer {name}: it must have {DOWN} [..., r] and {UP} [r, D]"
             )
-        if not all(np.isfinite(x).all() for x in pair):  # type: ignore[arg-type]
+        if not (np.isfinite(down).all() and np.isfinite(up).all()):
             raise BadInput(f"{path}: the adapter of layer {name} has numbers that are not finite")
-        layers[name] = tuple(np.array(x, np.float32) for x in pair)
+        layers[name] = (down, up)
     try:
         scale, base = finite("scale", float(metadata["scale"])), json.loads(metadata["base"])
     except (KeyError, ValueError) as error:
