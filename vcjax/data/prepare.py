@@ -29,17 +29,8 @@ from vcjax.conditions.catalogue import conditions_to_config
 from vcjax.data.beam import run
 from vcjax.data.features import FeatureExtractor, shared_extractor
 from vcjax.data.manifest import Entry, Item, SkippedFile
-from vcjax.data.records import (
-    DESCRIPTION,
-    IMAGES,
-    SCHEMA,
-    UNFINISHED,
-    Description,
-    ShardWriter,
-    read_description,
-    shard_path,
-    write_description,
-)
+from vcjax.data.records import IMAGES, SCHEMA, Description, read_description, write_description
+from vcjax.data.shards import DESCRIPTION, UNFINISHED, ShardWriter, shard_path
 from vcjax.data.videos import Sample
 from vcjax.errors import BadInput
 from vcjax.files import replacing
