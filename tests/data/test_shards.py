@@ -1,14 +1,16 @@
 """Files of a data set that are damaged, or that dataset.json does not describe, are named in one sentence."""
 
 import json
+import resource
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.data.datasets import make_dataset
 from vcjax.data.inspection import contact_sheet, summarise
 from vcjax.data.records import PreparedDataset
-from vcjax.data.shards import DESCRIPTION
+from vcjax.data.shards import DESCRIPTION, ShardWriter
 from vcjax.errors import BadInput
 
 
@@ -85,3 +87,23 @@ def test_a_record_is_read_by_index_from_any_file(folder):
     split = PreparedDataset(folder).split("train")
     names = [split[i]["clip"] for i in range(-5, 5)]
     assert names == 2 * ["train 0", "train 2", "train 4", "train 1", "train 3"]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    path, limits = (
+        tmp_path / "clips-train.array_record-00000-of-00001",
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+    )
+
+    def write():
+        with ShardWriter(path) as shard:
+            for seed in range(30):
+                shard.write(np.random.default_rng(seed).bytes(10_000))
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # writes fail as on a full disk
+    try:
+        with pytest.raises(BadInput, match=rf"{path.name} cannot be written \(File too large\)"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

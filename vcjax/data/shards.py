@@ -4,7 +4,8 @@ import bisect
 import dataclasses
 import itertools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -147,13 +148,32 @@ class ShardWriter:
         return self
 
     def write(self, record: bytes) -> None:
-        """Add a record."""
-        self._writer.write(record)
+        """Add a record.
+
+        Raises:
+            BadInput: the disk is full.
+        """
+        with self._writing():
+            self._writer.write(record)
         self.count += 1
 
     def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
-        self._writer.close()
-        if error is None and self.count:
-            self._unfinished.replace(self._path)
-        else:
-            self._unfinished.unlink()
+        try:
+            if error is None:
+                with self._writing():
+                    self._writer.close()
+                if self.count:
+                    self._unfinished.replace(self._path)
+        finally:
+            self._unfinished.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Report that the file could not be written, which ArrayRecord says with a RuntimeError."""
+        try:
+            yield
+        except RuntimeError as error:
+            reason = str(error).partition(";")[0].rpartition(": ")[2]
+            raise BadInput(
+                f"{self._path} cannot be written ({reason}); give a writable folder with enough space"
+            ) from error
