@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vcjax.errors import BadInput
-from vcjax.input_files import check_regular
+from vcjax.input_files import MEGABYTE, check_regular
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 MAX_NEW_FOLDERS = 100  # nested; more are a mistake, and beyond what file systems take
 MAX_PATH = 4000  # bytes: Linux takes 4096, and a temporary name is longer than the final one
 
@@ -78,7 +79,7 @@ def replacing_all(folder: Path, last: str = "") -> Iterator[Path]:
     created = not folder.exists()
     staging = folder / f".{uuid.uuid4().hex}"
     try:
-        with _naming(staging, folder):
+        with _naming(staging, folder), writing_to(folder):
             staging.mkdir(parents=True)
             yield staging
             for path in sorted(staging.iterdir(), key=lambda path: path.name == last):
@@ -95,17 +96,45 @@ def replacing_all(folder: Path, last: str = "") -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _naming(staging: Path, folder: Path) -> Iterator[None]:
-    """Name the folder instead of the temporary one in errors, and report those of the file system in one sentence."""
+    """Name the folder instead of the temporary one in messages."""
     try:
         yield
     except BadInput as error:
         raise BadInput(str(error).replace(str(staging), str(folder))) from error
+
+
+@contextlib.contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Report in one sentence that something in a folder could not be written; other errors are raised as they are.
+
+    Raises:
+        BadInput: the disk is full, or the folder not writable.
+    """
+    try:
+        yield
     except OSError as error:
-        if error.filename is not None and not Path(error.filename).is_relative_to(folder):
+        inside = error.filename is not None and Path(str(error.filename)).is_relative_to(folder)
+        if not (inside or (error.filename is None and error.errno in FULL)):
             raise
         raise BadInput(
             f"{folder} cannot be written ({_reason(error)}); give a writable folder with enough space"
         ) from error
+
+
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """Raise BadInput where the disk of a folder has less space than needed.
+
+    Args:
+        folder: folder, which exists.
+        needed: bytes.
+        what: what takes them, as the subject of the sentence.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise BadInput(
+            f"{what} takes {needed / MEGABYTE:.0f} MiB, and the disk of {folder} has {free / MEGABYTE:.0f} MiB left; "
+            "make space, or give another folder"
+        )
 
 
 def copy_file(source: Path, target: Path) -> None:

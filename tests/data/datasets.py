@@ -4,7 +4,8 @@ import numpy as np
 
 from vcjax.conditions.base import ClipShape, MapCondition, VectorCondition
 from vcjax.conditions.catalogue import conditions_from_config, conditions_to_config
-from vcjax.data.records import SCHEMA, Description, RecordCodec, ShardWriter, shard_path, write_description
+from vcjax.data.records import SCHEMA, Description, RecordCodec, write_description
+from vcjax.data.shards import ShardWriter, shard_path
 
 SHAPE = ClipShape(frames=3, height=16, width=16, fps=8.0)
 LATENT = (4, 4, 4)

@@ -62,7 +62,7 @@ def prepare(
     from vcjax.data.beam import pipeline_options
     from vcjax.data.builder import Clips
     from vcjax.data.prepare import Job
-    from vcjax.data.records import DESCRIPTION
+    from vcjax.data.shards import DESCRIPTION
 
     job = Job(
         source=_source(source, validation, cuts),

@@ -7,6 +7,7 @@ package, and its workers are threads, which share one copy of the networks.
 import logging
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -51,7 +52,7 @@ def run(
         report: called every `POLL_INTERVAL` seconds during the run, and at its end.
 
     Raises:
-        BadInput: Beam is not installed, or rejects the options.
+        BadInput: Beam is not installed, or rejects the options, or the function raises it.
     """
     beam, options = _import_beam(), options or pipeline_options()
     with _calling(report):
@@ -61,9 +62,53 @@ def run(
             pipeline = beam.Pipeline(options=options)
         except ValueError as error:
             raise BadInput(f"Beam cannot run with these options: {error}") from error
-        with pipeline:
+        reporting = _Reporting(function)
+        with _raising_failures(reporting.run), pipeline:
             # Without shuffling, one worker would get all items.
-            _ = pipeline | beam.Create(items) | beam.Reshuffle() | beam.Map(function)
+            _ = pipeline | beam.Create(items) | beam.Reshuffle() | beam.Map(reporting)
+
+
+class _Reporting:
+    """A function whose `BadInput` ends the run in one sentence; the items after it are left.
+
+    In a thread of this process it is noted for the end of the pipeline, since Beam would print the traceback of each worker.
+    In another process it is raised, which Beam reports.
+    """
+
+    def __init__(self, function: Callable[[Any], None]):
+        self._function, self.run = function, uuid.uuid4().hex
+
+    def __call__(self, item: Any) -> None:
+        failures = _failures.get(self.run)
+        if failures:
+            return
+        try:
+            self._function(item)
+        except BadInput as error:
+            if failures is None:
+                raise
+            failures.append(error)
+
+
+_failures: dict[str, list[BadInput]] = {}  # of the runs of this process
+
+
+@contextmanager
+def _raising_failures(run: str) -> Iterator[None]:
+    """Raise what went wrong in a run: in a thread, or in a process, whose traceback Beam reports in a RuntimeError."""
+    failures = _failures[run] = []
+    marker = f"{BadInput.__module__}.{BadInput.__name__}: "
+    try:
+        yield
+    except RuntimeError as error:
+        _, found, sentence = str(error).rpartition(marker)
+        if not found:
+            raise
+        raise BadInput(sentence.partition(" [while running")[0].strip()) from error
+    finally:
+        del _failures[run]
+    if failures:
+        raise failures[0]
 
 
 def _import_beam() -> Any:

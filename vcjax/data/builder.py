@@ -7,7 +7,8 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
 from vcjax.data.prepare import Job, prepare
-from vcjax.data.records import FORMAT, NAME, SCHEMA, Description
+from vcjax.data.records import SCHEMA, Description
+from vcjax.data.shards import FORMAT, NAME
 from vcjax.progress import ProgressCallback
 
 INFO = "dataset_info.json"  # metadata of TFDS

@@ -10,7 +10,8 @@ from jaxtyping import Float32, UInt8
 
 from vcjax.conditions.motion import Motion
 from vcjax.conditions.preview import LABEL_HEIGHT, MARGIN, previews, side_by_side, wrap
-from vcjax.data.records import FORMAT, NAME, PreparedDataset
+from vcjax.data.records import PreparedDataset
+from vcjax.data.shards import FORMAT, NAME
 
 OTHER = "other"
 GROUPS = {"mean": "latents", "std": "latents"}  # how fields outside of conditions are counted

@@ -29,17 +29,8 @@ from vcjax.conditions.catalogue import conditions_to_config
 from vcjax.data.beam import run
 from vcjax.data.features import FeatureExtractor, shared_extractor
 from vcjax.data.manifest import Entry, Item, SkippedFile
-from vcjax.data.records import (
-    DESCRIPTION,
-    IMAGES,
-    SCHEMA,
-    UNFINISHED,
-    Description,
-    ShardWriter,
-    read_description,
-    shard_path,
-    write_description,
-)
+from vcjax.data.records import IMAGES, SCHEMA, Description, read_description, write_description
+from vcjax.data.shards import DESCRIPTION, UNFINISHED, ShardWriter, shard_path
 from vcjax.data.videos import Sample
 from vcjax.errors import BadInput
 from vcjax.files import replacing
@@ -177,7 +168,11 @@ def prepare(
             done = sum(len(shard.items) for shard in shards if shard.marker(folder).name in markers)
             progress("preparing", done, len(items))
 
-    run(partial(prepare_shard, job, folder), pending, options, report)
+    try:
+        run(partial(prepare_shard, job, folder), pending, options, report)
+    except BaseException:
+        _remove_unfinished(folder)  # of other shards, which other threads were writing
+        raise
     return _finish(job, folder, shards, [each for each in found if isinstance(each, SkippedFile)], provenance)
 
 
@@ -294,11 +289,16 @@ def _finish(
         splits=non_empty,
         made=provenance,
     )
-    for unfinished in folder.glob(f".*{UNFINISHED}"):  # left by interrupted runs
-        unfinished.unlink()
+    _remove_unfinished(folder)
     write_description(folder, description)
     shutil.rmtree(folder / WORK)
     return description
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove the incomplete files of shards, which interrupted runs leave."""
+    for unfinished in folder.glob(f".*{UNFINISHED}"):
+        unfinished.unlink(missing_ok=True)
 
 
 def _write_json(path: Path, table: Any) -> None:

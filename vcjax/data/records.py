@@ -14,29 +14,26 @@ A record is a `tf.train.Example` of TFDS with the fields of `RecordCodec.feature
 import dataclasses
 import hashlib
 import json
-import uuid
-from collections.abc import Collection, Mapping, Sequence
+import struct
+import zlib
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vcjax.conditions.base import ClipShape, Condition, Field
+from vcjax.conditions.base import ClipShape, Condition, Field, MapCondition, VectorCondition
 from vcjax.conditions.catalogue import conditions_from_config, conditions_to_config
+from vcjax.data.shards import DESCRIPTION, Split
 from vcjax.errors import BadInput
-from vcjax.files import check_target, replacing
+from vcjax.files import replacing
 from vcjax.input_files import read_json
 from vcjax.settings import typed
 
 SCHEMA = 2  # version of records and folder; other versions cannot be read
-DESCRIPTION = "dataset.json"
-NAME = "clips"  # name of the data set for TFDS, and prefix of its files
 IMAGES = "_images"  # suffix of splits of single images
-FORMAT = "array_record"
-UNFINISHED = ".part"  # suffix of incomplete files
-# One record per block, for random access; large fields are already compressed.
-WRITER_OPTIONS = "group_size:1,uncompressed"
+MAX_RECORDS = 2**48
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +57,17 @@ class Description:
     conditions: Mapping[str, Any]
     splits: Mapping[str, tuple[int, ...]]
     made: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if len(self.latent) != 3 or min(self.latent) < 1:
+            raise BadInput(
+                f"latent of a data set must be height, width and channels, all above 0, not {list(self.latent)}"
+            )
+        for name, lengths in self.splits.items():
+            if not lengths or min(lengths) < 0 or sum(lengths) > MAX_RECORDS:
+                raise BadInput(
+                    f"splits.{name} of a data set must be numbers of records, from 0 to {MAX_RECORDS} in all"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +140,36 @@ class RecordCodec:
         Returns:
             `clip` and `caption` (str); `fps` (float); `mean` and `std` of the latents' posterior (float32
             `[F, h, w, c]`); and `conditions`, the stored features by name (see `Condition.from_stored`).
+
+        Raises:
+            BadInput: it is no record, or one of other sizes than those of the data set.
         """
+        try:
+            record = self._decoded(data)
+        except DECODE_ERRORS as error:
+            raise BadInput(f"it cannot be decoded ({type(error).__name__}: {error})") from error
+        self._check(record)
+        return record
+
+    def _check(self, record: Mapping[str, Any]) -> None:
+        """Raise BadInput where arrays of a record have other shapes than those of the data set."""
+        frames = len(record["mean"])
+        expected = {"mean": (frames, *self.latent), "std": (frames, *self.latent)}
+        found = {name: record[name].shape for name in expected}
+        for name, condition in self.conditions.items():
+            shape = record["conditions"][name].shape
+            if isinstance(condition, MapCondition):
+                expected[name] = (min(frames, condition.count(self.shape)), *condition.size(self.shape))
+                found[name] = shape[:3]
+            elif isinstance(condition, VectorCondition):
+                expected[name], found[name] = (condition.embed_dim,), shape
+        if frames not in (1, self.shape.frames):
+            raise BadInput(f"it has {frames} frames and not {self.shape.frames}")
+        for name, shape in expected.items():
+            if found[name] != shape:
+                raise BadInput(f"{name} has shape {list(found[name])} and not {list(shape)}")
+
+    def _decoded(self, data: bytes) -> dict[str, Any]:
         example = self.features.deserialize_example_np(data)
         return {
             "clip": example["clip"].decode(),
@@ -155,6 +192,19 @@ class RecordCodec:
                 raise BadInput(f"the data set does not store {name!r}: it stores {stored}")
         selected = self.conditions if names is None else {n: self.conditions[n] for n in names}
         return dataclasses.replace(self, conditions=selected)
+
+
+# What a record raises that is damaged, or of another data set; protobuf's DecodeError is a ValueError where it is read.
+DECODE_ERRORS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    OSError,
+    zlib.error,
+    struct.error,
+)
 
 
 def _feature(field: Field, doc: str) -> Any:
@@ -230,107 +280,6 @@ class PreparedDataset:
         return Split(self.folder, name, self.description.splits[name], self.codec.only(only))
 
 
-class Split(Sequence[dict[str, Any]]):
-    """Sequence of the decoded records of one split (see `RecordCodec.decode`); picklable.
-
-    Args:
-        folder: folder of the data set.
-        name: name of the split.
-        lengths: number of records in each file.
-        codec: codec of the records.
-
-    Raises:
-        BadInput: a file is missing.
-    """
-
-    def __init__(self, folder: Path, name: str, lengths: Sequence[int], codec: RecordCodec):
-        self.name = name
-        self.codec = codec
-        self._folder = folder
-        self._lengths = lengths
-        paths = [shard_path(folder, name, i, len(lengths)) for i in range(len(lengths))]
-        self._files = [
-            _FileInstruction(str(p), take=n, examples_in_shard=n)
-            for p, n in zip(paths, lengths, strict=True)
-            if n
-        ]
-        for file in self._files:
-            if not Path(file.filename).is_file():
-                raise BadInput(f"{file.filename} is missing, but {DESCRIPTION} lists it: prepare it again")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Split, (self._folder, self.name, self._lengths, self.codec)  # files are opened again
-
-    def __len__(self) -> int:
-        return sum(self._lengths)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.codec.decode(self.raw(index))
-
-    def raw(self, index: int) -> bytes:
-        """Return the encoded record of an index; IndexError where it is out of range."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"record {index} of {len(self)} records of {self.name}")
-        return self._source[index % len(self)]
-
-    @cached_property
-    def _source(self) -> Any:
-        from array_record.python.array_record_data_source import ArrayRecordDataSource
-
-        return ArrayRecordDataSource(self._files)
-
-
-@dataclasses.dataclass
-class _FileInstruction:
-    """Instruction for ArrayRecord to read a file from its first record to its last."""
-
-    filename: str
-    take: int
-    examples_in_shard: int
-    skip: int = 0
-
-
-def shard_path(folder: Path, split: str, index: int, count: int) -> Path:
-    """Return the path of file `index` of the `count` files of a split, as TFDS names it."""
-    return folder / f"{NAME}-{split}.{FORMAT}-{index:05d}-of-{count:05d}"
-
-
-class ShardWriter:
-    """Writer of records, which renames its file when it is complete; without a record there is no file.
-
-    ```python
-    with ShardWriter(path) as shard:
-        shard.write(record)
-    shard.count
-    ```
-    """
-
-    def __init__(self, path: Path):
-        self.count = 0
-        self._path = path
-        self._unfinished = path.with_name(f".{uuid.uuid4().hex}{UNFINISHED}")
-
-    def __enter__(self) -> "ShardWriter":
-        from array_record.python.array_record_module import ArrayRecordWriter
-
-        check_target(self._path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = ArrayRecordWriter(str(self._unfinished), WRITER_OPTIONS)
-        return self
-
-    def write(self, record: bytes) -> None:
-        """Add a record."""
-        self._writer.write(record)
-        self.count += 1
-
-    def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
-        self._writer.close()
-        if error is None and self.count:
-            self._unfinished.replace(self._path)
-        else:
-            self._unfinished.unlink()
-
-
 def checksum(folder: Path) -> str:
     """Return the SHA-256 of dataset.json, which identifies a preparation.
 
@@ -359,7 +308,12 @@ def read_description(folder: Path) -> Description:
         raise BadInput(
             f"{path} has schema {found!r}, but this version of vcjax reads {SCHEMA}: prepare it again"
         )
-    return typed(Description, table, str(path))
+    try:
+        return typed(Description, table, str(path))
+    except BadInput as error:
+        raise BadInput(
+            f"{path} is damaged ({error}); copy it again, or prepare the data set again"
+        ) from error
 
 
 def write_description(folder: Path, description: Description) -> None:

@@ -6,6 +6,7 @@
 import os
 import sys
 import warnings
+from pathlib import Path
 
 from vcjax.errors import BadInput
 from vcjax.parallel import hosts
@@ -13,6 +14,7 @@ from vcjax.training.build import build_task
 from vcjax.training.config import run_from_config
 from vcjax.training.config_files import known_configs, override_lines, plain, read_config
 from vcjax.training.loop import train
+from vcjax.training.run_metadata import check_folder
 
 UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: a signal ended the run, with a checkpoint; see launch/
 
@@ -50,6 +52,7 @@ def main(arguments: list[str]) -> int:
         if hosts.is_multi_host():
             hosts.join()
         run = run_from_config(plain(config))
+        check_folder(Path(run.out))
         done = train(run, build_task(run))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

@@ -255,6 +255,8 @@ def _with_inherited(table: Any) -> Any:
 
 def _check_run(run: Run) -> None:
     """Raise BadInput for values that types do not exclude."""
+    if not run.out.strip():
+        raise BadInput("config.out must be the folder of the run, such as runs/mine, and is empty")
     if not run.stages:
         raise BadInput("config.stages must hold at least one stage")
     if not 0 <= run.first_stage < len(run.stages):

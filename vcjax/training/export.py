@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from vcjax.composer.loading import fingerprint, folder_of
-from vcjax.composer.model_config import model_from_config
 from vcjax.errors import BadInput
 from vcjax.files import replacing_all
 from vcjax.parallel.mesh import one_device
+from vcjax.settings import typed
 from vcjax.training.adapter_task import ADAPTERS, adapter_of
 from vcjax.training.build import build_task
 from vcjax.training.checkpoints import Checkpoints
@@ -103,7 +103,6 @@ def _write(run: Run, parameters: Tree, out: Path, dtype: str) -> None:
     exists = (out / CONFIG).is_file()
     if exists:
         config = read_config(out)
-        model_from_config(config, str(out / CONFIG))  # raises where it is no model's
         _check_compatible(run, config, parameters, out)
     else:
         config = {**read_config(frozen_folder), **run.model}
@@ -120,7 +119,8 @@ def _write(run: Run, parameters: Tree, out: Path, dtype: str) -> None:
 
 def _check_compatible(run: Run, config: Mapping[str, Any], parameters: Tree, out: Path) -> None:
     """Raise BadInput if an existing model folder has other `FIXED_KEYS` or networks of other sizes."""
-    existing, trained = config["networks"], _json_types(run.model["networks"])
+    existing = typed(Mapping[str, Any], config.get("networks"), f"{out / CONFIG}: networks")
+    trained = _json_types(run.model["networks"])
     networks = [name for name in parameters if _json_types(existing.get(name)) != trained.get(name)]
     keys = [key for key in FIXED_KEYS if _json_types(config.get(key)) != _json_types(run.model.get(key))]
     if networks or keys:

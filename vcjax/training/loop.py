@@ -10,13 +10,14 @@ import jax
 
 from vcjax.composer.loading import folder_of
 from vcjax.errors import BadInput
+from vcjax.files import writing_to
 from vcjax.parallel import hosts
 from vcjax.parallel.compilation import enable_cache
 from vcjax.platforms import on_cpu
 from vcjax.training.checkpoints import Checkpoints
 from vcjax.training.config import Run
 from vcjax.training.monitor import TrainingMonitor
-from vcjax.training.run_metadata import check_metadata, write_metadata
+from vcjax.training.run_metadata import check_folder, check_metadata, held_folder, write_metadata
 from vcjax.training.setup import TrainingSetup, set_up
 from vcjax.training.state import TrainState
 from vcjax.training.step import make_step
@@ -39,15 +40,20 @@ def train(run: Run, task: Task) -> int:
         Number of completed steps, `run.steps` unless the run was interrupted.
 
     Raises:
-        BadInput: the checkpoint has another configuration, or the initial parameters are missing.
+        BadInput: the checkpoint is damaged or has another configuration, the initial parameters are missing, or another
+            process trains in the folder.
         FloatingPointError: a loss or gradient is not finite; the message names step, seed and last good
             checkpoint.
     """
     enable_cache()
-    out, setup = Path(run.out), set_up(run, task)
+    out = Path(run.out)
+    check_folder(out)
+    setup = set_up(run, task)
     check_metadata(run, out)
     with (
         hosts.deferring_errors(),
+        held_folder(out),
+        writing_to(out),
         stop_signals() as should_stop,  # until the last checkpoint is written
         Checkpoints(out / "checkpoints", run.keep_checkpoints) as checkpoints,
         TrainingMonitor(run, out) as monitor,
@@ -57,6 +63,7 @@ def train(run: Run, task: Task) -> int:
         resumed = f"continuing from step {latest} of {run.steps}"
         monitor.phase("initialising parameters" if latest is None else resumed)
         state, done = initial_state(setup, task, checkpoints)
+        checkpoints.check_space(state)
         write_metadata(run, out)
         monitor.last_good = latest
         monitor.phase("loading frozen networks")

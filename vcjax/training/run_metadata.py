@@ -3,19 +3,45 @@
 import dataclasses
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from vcjax.errors import BadInput, VcjaxWarning
-from vcjax.files import replacing
+from vcjax.files import check_target, locked, replacing
 from vcjax.input_files import read_json
 from vcjax.training.config import Run, run_from_config
 
 RUN_FILE = "run.json"
 FORMAT = 2  # of run.json and of the checkpoints beside it
 FIXED = ("task", "model", "seed", "frozen_from")  # keys that must be the same when a run is resumed
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a run could be written to a folder, before anything is computed.
+
+    Raises:
+        BadInput: it cannot.
+    """
+    check_target(folder / RUN_FILE)
+
+
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this run inside the context; the first process of several hosts holds it for all.
+
+    Raises:
+        BadInput: another run is in progress in the folder.
+    """
+    if jax.process_index() > 0:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, "run"):
+        yield
 
 
 def check_metadata(run: Run, folder: Path) -> None:
