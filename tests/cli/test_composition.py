@@ -12,6 +12,7 @@ from tests.cli.calls import refused
 from vcjax.cli.composition import OPTIONS, composition
 from vcjax.composer.record import read_record
 from vcjax.data import sprites
+from vcjax.errors import BadInput
 from vcjax.video.write import grid
 
 FAST = ["--steps", "2", "--guidance", "1"]
@@ -122,6 +123,23 @@ def test_a_changed_keyframe_is_named_by_the_replay(vc, film, tmp_path):
 def test_a_wrong_option_is_one_sentence(vc, given, words, tmp_path):
     refused(vc("generate", "--text", "a", *given, *FAST, "--out", tmp_path / "out.mp4"), *words)
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_adapters_are_files_with_a_strength():
+    found = arguments(adapter=["look.safetensors=0.8", "a=b.safetensors=-1", "other.safetensors"])
+    assert found["adapters"] == {"look.safetensors": 0.8, "a=b.safetensors": -1.0, "other.safetensors": 1.0}
+    for wrong, message in (
+        (["look.safetensors=x"], "--adapter must be FILE=STRENGTH"),
+        (["look.safetensors", "look.safetensors=2"], "given more than once"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            arguments(adapter=wrong)
+
+
+def test_a_file_without_adapters_is_one_sentence(vc, video, tmp_path):
+    for file in (video, tmp_path / "missing.safetensors"):
+        refused(vc("generate", "--text", "a star", "--adapter", file, "--out", tmp_path / "x.mp4"), file)
+    assert not (tmp_path / "x.mp4").exists()
 
 
 def test_conditions_are_shown_without_sampling(vc, video, tmp_path):
