@@ -40,10 +40,14 @@ export class App {
   refresh() {
     if (this.scheduled) return;
     this.scheduled = true;
-    requestAnimationFrame(() => {
-      this.scheduled = false;
-      for (const render of this.renderers) render();
-    });
+    requestAnimationFrame(() => this.flush());
+  }
+
+  /** Show the page anew at once, where something has changed. */
+  flush() {
+    if (!this.scheduled) return;
+    this.scheduled = false;
+    for (const render of this.renderers) render();
   }
 
   /** Change what is looked at, which is no step of undo. */

@@ -21,6 +21,7 @@ export class Editor {
     this.tool = null;
     const side = Math.min(app.clip.height, app.clip.width);
     this.options = { mask: Math.round(side / 6), region: Math.round(side / 6), picture: Math.max(1, Math.round(side / 32)) }; // widths of brushes
+    this.viewport = new Viewport(640, 480, app.clip, this.size); // until the canvas is shown
     this.cross = null; // crosshair of the keyboard, in pixels of the drawing
     this.byKeys = false;
     this.pressed = false;

@@ -2,6 +2,7 @@
 
 import { cancelJob, deleteJob, getJob, getJobs, listen, submit, submitPreview } from "./api.js";
 import { debounced } from "./dom.js";
+import { emptyDocument } from "./request.js";
 
 const PREVIEW_DELAY = 600; // milliseconds after the last change
 const LARGEST_SEED = 2 ** 31;
@@ -23,7 +24,7 @@ export class Jobs {
     this.previews = new Map(); // previews of conditions by id, the newest only
     this.preview = null; // the newest preview that is done
     this.asked = null; // id of the preview that was asked for last
-    this.previewed = null; // request, as text, of the preview that was asked for last
+    this.previewed = JSON.stringify(emptyDocument().request); // what was previewed last, as text
     this.hasMore = false;
     this.askLater = debounced(() => this.askPreview(), PREVIEW_DELAY);
     app.store.subscribe(() => this.askLater());
@@ -144,7 +145,7 @@ export class Jobs {
   async askPreview() {
     const { request } = this.app.doc;
     const text = JSON.stringify(request);
-    if (text === this.previewed || (this.previewed === null && text === JSON.stringify({ conditions: {} }))) return;
+    if (text === this.previewed) return;
     this.previewed = text;
     try {
       const job = await submitPreview(request);
@@ -176,6 +177,7 @@ export class Jobs {
       else if (isFinished(known)) this.conclude(known);
       if (!isFinished(known)) app.announce("The request is in the queue.");
     } catch (error) {
+      this.previewed = null; // so that the error goes when its cause does
       app.report(error);
       app.announce(error.message);
     }

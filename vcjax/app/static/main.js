@@ -91,6 +91,8 @@ async function start() {
   app.clock.subscribe((frame) => showFrame(app, frame));
   for (const name of ["pagehide", "beforeunload"]) window.addEventListener(name, () => app.store.commit());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.refresh());
+  // A handler sees what the event before it changed, however fast they follow each other.
+  for (const name of ["keydown", "pointerdown", "click"]) window.addEventListener(name, () => app.flush(), true);
   listenToKeys(app);
   listenToDrops(app);
   render(app);

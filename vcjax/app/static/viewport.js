@@ -15,8 +15,8 @@ export class Viewport {
   constructor(canvasWidth, canvasHeight, clip, size) {
     const margin = Math.min(MARGIN, canvasWidth / 16);
     this.scale = Math.max(0.01, Math.min((canvasWidth - 2 * margin) / clip.width, (canvasHeight - 2 * margin) / clip.height));
-    this.left = (canvasWidth - clip.width * this.scale) / 2;
-    this.top = (canvasHeight - clip.height * this.scale) / 2;
+    this.left = Math.round((canvasWidth - clip.width * this.scale) / 2);
+    this.top = Math.round((canvasHeight - clip.height * this.scale) / 2);
     this.clip = clip;
     this.size = size;
     this.drawingScale = drawingScale(size, clip.height, clip.width) * this.scale;

@@ -7,7 +7,7 @@ import { inside } from "../strokes.js";
 import { tidy } from "../dom.js";
 import { setRegion } from "./polygon.js";
 
-const RASTER = 256; // pixels of the longer side of the drawing, on which an outline is traced
+const RASTER = 512; // pixels of the longer side of the drawing, on which an outline is traced
 const TOLERANCE = 1.2; // of the outline, in these pixels
 
 /** A line of a round brush, from pressing to letting go. */
