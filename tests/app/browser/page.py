@@ -3,6 +3,7 @@
 import base64
 import itertools
 import mimetypes
+from typing import Any
 
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
@@ -73,7 +74,7 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": name}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
-    def find(self, selector):
+    def find(self, selector) -> Any:
         return self.wait(
             lambda: next(iter(self.driver.find_elements(By.CSS_SELECTOR, selector)), None),
             f"{selector} is there",

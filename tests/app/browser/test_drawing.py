@@ -135,6 +135,35 @@ def test_fifty_steps_are_undone_and_done_again_exactly(page):
         assert page.document() == document
 
 
+def test_where_the_browser_keeps_little_the_oldest_steps_go_first(page):
+    kept = page.driver.execute_async_script("""
+      const done = arguments[0];
+      const table = new Map();
+      const small = {
+        getItem: (key) => table.get(key) ?? null,
+        removeItem: (key) => table.delete(key),
+        setItem: (key, text) => {
+          if ([...table.values(), text].join("").length > 4000) throw new DOMException("full", "QuotaExceededError");
+          table.set(key, text);
+        },
+      };
+      import("/store.js").then(({ Store }) => {
+        const store = new Store(small, { request: { conditions: {} }, step: 0 });
+        for (let i = 1; i <= 300; i++) store.change((doc) => (doc.step = i));
+        const again = new Store(small, { request: { conditions: {} }, step: -1 });
+        const steps = [];
+        while (again.canUndo) { steps.push(again.doc.step); again.undo(); }
+        let undone = 0;
+        while (store.canUndo) { store.undo(); undone += 1; }
+        done({ steps, undone });
+      });
+    """)
+    assert kept["undone"] == 300
+    steps = kept["steps"]
+    assert len(steps) > 30
+    assert steps == list(range(300, 300 - len(steps), -1))
+
+
 def test_a_drawing_is_kept_after_a_reload(page, media):
     page.drop("[data-condition=motion]", media / "strokes.json")
     page.wait(lambda: page.condition("motion"), "the drawing is taken")
@@ -170,7 +199,9 @@ def test_a_camera_path_has_keys_at_the_frames_where_it_was_set(page):
 
 
 def hidden(page, frames=16):
-    return as_mask_polygons(page.condition("mask")["extract_options"]["hide"]).hidden(frames, 64, 64)
+    polygons = as_mask_polygons(page.condition("mask")["extract_options"]["hide"])
+    assert polygons is not None
+    return polygons.hidden(frames, 64, 64)
 
 
 def test_a_mask_polygon_moves_between_the_frames_where_it_was_set(page, media):

@@ -1,5 +1,7 @@
 """What somebody can do on the page, from an empty one to a video and back."""
 
+import json
+
 import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
@@ -54,8 +56,38 @@ def test_a_picture_strokes_a_camera_and_depth_of_a_video_become_a_video_that_can
     assert restored["conditions"]["motion"]["value"] == motion
     assert restored["steps"] == 4
     assert restored["conditions"]["image"]["value"] == before["request"]["conditions"]["image"]["value"]
+    assert {"branches", "positive", "negative"}.isdisjoint(restored)  # they are the defaults
     page.keys("z", control=True)
     assert page.document()["request"]["conditions"] == {}
+
+
+def test_a_reload_loses_no_running_request(page):
+    page.fill("Steps", 12)
+    page.press(".generate")
+    page.wait(lambda: page.js("return vcjax.app.view.job"), "the request is sent")
+    identifier = page.js("return vcjax.app.view.job")
+    page.open()
+    assert page.finished()["id"] == identifier
+    frames_shown(page)
+
+
+def test_a_chain_of_branches_is_kept_and_two_branches_are_the_positive_and_the_negative_one(page, tmp_path):
+    conditions = {"text": {"value": "a circle"}, "style": {"value": "upload:0.npy"}}
+    path = tmp_path / "request.json"
+    for branches, expected in (
+        ([[], ["text"]], {"positive": ["text"]}),
+        ([["style"], ["text", "style"]], {"negative": ["style"]}),
+        ([[], ["text", "style"]], {}),
+        ([[], ["text"], ["text", "style"]], {"branches": [[], ["text"], ["text", "style"]]}),
+    ):
+        path.write_text(json.dumps({"conditions": conditions, "branches": branches, "steps": len(branches)}))
+        page.press(".new")
+        page.drop("body", path)
+        page.wait(lambda: page.document()["request"]["conditions"], "the request is restored")
+        request = page.document()["request"]
+        assert {
+            key: request[key] for key in ("branches", "positive", "negative") if key in request
+        } == expected
 
 
 def test_an_empty_document_becomes_a_video(page):

@@ -1,6 +1,7 @@
 // What the panels share: the catalogue, the document, what is looked at, uploads, errors and the clock.
 
 import { framesAddress, upload, uploadInfo } from "./api.js";
+import { slug } from "./dom.js";
 import { Clock, Sheets } from "./player.js";
 import { baseOf, clipOf, documentOf, emptyDocument, inputOf, isTable, maskOption, modelOf, setInput, setSetting, underName, UPLOAD, uploadsIn } from "./request.js";
 import { Store } from "./store.js";
@@ -80,6 +81,19 @@ export class App {
       if (isCondition) this.view.open = { ...this.view.open };
     } else if (!this.banner.includes(error.message)) this.banner = [...this.banner, error.message];
     this.refresh();
+  }
+
+  /** Bring a control with an error into view. */
+  goToError(field) {
+    if (!field) return;
+    if (matchMedia("(max-width: 900px)").matches) this.setView({ tab: field.startsWith("conditions.") ? "conditions" : "settings" });
+    this.flush();
+    document.getElementById(`error-${slug(field)}`)?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Say something to screen readers alone. */
+  speak(sentence) {
+    document.getElementById("spoken").textContent = sentence;
   }
 
   /** Drop the sentences beside controls; those in the banner stay until somebody closes them. */
@@ -185,7 +199,7 @@ export class App {
 
   /** Put a request into the editor in place of the document, in one step of undo. */
   load(request, sentences = []) {
-    const doc = documentOf(request);
+    const doc = documentOf(request, this.catalogue);
     this.store.change((current) => {
       for (const key of Object.keys(current)) delete current[key];
       Object.assign(current, doc);

@@ -212,6 +212,7 @@ export class Editor {
     if (!this.cross) this.cross = this.tool.pointer ? [...this.tool.pointer] : this.size.map((side) => Math.round(side / 2));
     else this.cross = this.cross.map((x, axis) => Math.min(this.size[axis], Math.max(0, x + [dx, dy][axis] * step)));
     this.byKeys = true;
+    this.app.speak(`x ${this.cross[0]}, y ${this.cross[1]}`);
     this.tool.move?.(this.cross, this.pressed, {});
   }
 
@@ -251,7 +252,9 @@ export class Editor {
     const names = [...(table?.strokes ?? []).map((_, i) => `stroke:${i}`), ...(exists(table, "mask") ? ["mask"] : []), ...(table?.camera ? ["camera"] : [])];
     if (!names.length) return;
     const at = names.indexOf(this.selection[0]?.split(":").slice(0, 2).join(":"));
-    this.select([names[(at + step + names.length) % names.length]]);
+    const name = names[(at + step + names.length) % names.length];
+    this.select([name]);
+    this.app.speak(`${name.replace(/:(\d+)/, (_, index) => ` ${Number(index) + 1}`)} is selected`);
   }
 
   copy() {

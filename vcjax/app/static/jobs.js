@@ -180,6 +180,7 @@ export class Jobs {
       this.previewed = null; // so that the error goes when its cause does
       app.report(error);
       app.announce(error.message);
+      app.goToError(error.field);
     }
   }
 

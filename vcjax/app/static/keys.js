@@ -32,7 +32,7 @@ function withControl(app, event) {
 
 function plain(app, event) {
   const { clock, editor } = app;
-  const onCanvas = app.view.tab === "edit" || matchMedia("(min-width: 901px)").matches;
+  const onCanvas = !event.target.closest?.(".tray, #settings, .gallery-view, .result-view");
   if (event.key === " ") {
     if (event.target.matches("button, a, summary, input[type=checkbox], label")) return false;
     clock.toggle();

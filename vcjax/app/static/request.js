@@ -89,12 +89,14 @@ function joinBranches(doc, model, name) {
     const names = doc.request[branch];
     if (names && !names.includes(name) && inDefault(model, branch, name)) names.push(name);
   }
+  doc.request.branches?.at(-1).push(name);
 }
 
 function leaveBranches(doc, name) {
   for (const branch of BRANCHES) {
     if (doc.request[branch]) doc.request[branch] = doc.request[branch].filter((each) => each !== name);
   }
+  if (doc.request.branches) doc.request.branches = doc.request.branches.map((names) => names.filter((each) => each !== name));
 }
 
 /** Return the strength of an input as a table. */
@@ -208,11 +210,30 @@ export function uploadsIn(value) {
   return value && typeof value === "object" ? Object.values(value).flatMap(uploadsIn) : [];
 }
 
+/**
+ * Write branches of guidance that are no chain as positive and negative ones, or leave them to the default. A complete
+ * request has a single branch, and no guidance weight, where both are the same.
+ */
+function simplifyBranches(doc, model) {
+  const { request } = doc;
+  if (request.branches?.length <= 2 && !request.positive && !request.negative) {
+    const [negative, positive = negative] = request.branches;
+    Object.assign(request, { negative: [...negative], positive: [...positive] });
+    delete request.branches;
+    if (!request.guidance?.length) delete request.guidance;
+  }
+  const [first] = Object.keys(request.conditions);
+  for (const branch of BRANCHES) {
+    if (request[branch] && first) setBranch(doc, model, branch, first, request[branch].includes(first));
+  }
+}
+
 /** Return a document that holds a request of the server. */
-export function documentOf(request) {
+export function documentOf(request, catalogue) {
   const doc = emptyDocument();
   doc.request = structuredClone(request);
   doc.request.conditions ??= {};
+  simplifyBranches(doc, modelOf(doc, catalogue));
   const sources = Object.values(doc.request.conditions).map((input) => uploadId(input?.source)).filter(Boolean);
   doc.source = sources.find((id) => /\.(mp4|mov|webm|mkv|avi|m4v|gif)$/.test(id)) ?? null;
   return doc;

@@ -109,7 +109,7 @@ function advanced(app, number, option) {
 function others(app) {
   const keys = Object.keys(app.doc.request).filter((key) => !SHOWN.includes(key) && !isUsual(key, app.doc.request[key]));
   return keys.length > 0 && h("ul", { class: "object-list", key: "others" }, keys.map((key) => h("li", { class: "row", key },
-    labelled(key, h("code", { class: "grow" }, JSON.stringify(app.doc.request[key]))),
+    labelled(key, h("code", { class: "grow file-name", title: JSON.stringify(app.doc.request[key]) }, JSON.stringify(app.doc.request[key]))),
     button(`Use the default of ${key}`, "close", () => {
       app.editSetting(key, undefined);
       app.store.commit();

@@ -52,12 +52,12 @@ class Raster {
   }
 }
 
-let raster = null;
+const rasters = new Map(); // by condition
 
 /** Return the canvas with the painted picture of a condition. */
 export function pictureOf(app, condition) {
-  raster ??= new Raster(app);
-  return raster.of(condition);
+  if (!rasters.has(condition.name)) rasters.set(condition.name, new Raster(app));
+  return rasters.get(condition.name).of(condition);
 }
 
 /** Paint white lines. */
@@ -98,7 +98,7 @@ export class PictureTool {
   up() {
     if (!this.last) return;
     this.last = null;
-    raster.save(this.editor.condition);
+    rasters.get(this.editor.condition.name).save(this.editor.condition);
   }
 
   draw(context, viewport) {

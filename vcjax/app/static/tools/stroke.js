@@ -16,7 +16,7 @@ export class StrokeTool {
   }
 
   get hint() {
-    if (this.points) return "Click to add points; double-click or Enter ends, Esc drops the last line.";
+    if (this.points) return "Click to add points; a double click, Enter or Esc ends the line.";
     return "Drag an arrow, or click points. Click a line to add a point, its end to continue it.";
   }
 
@@ -37,7 +37,7 @@ export class StrokeTool {
     this.pressed = p;
     this.dragged = false;
     if (this.points) {
-      if (editor.near(p, this.points.at(-1)) && this.points.length > 1) this.finish();
+      if (editor.near(p, this.points.at(-1))) this.finish();
       else this.points.push([...p]);
       return;
     }
