@@ -3,6 +3,8 @@
 import concurrent.futures
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -97,6 +99,13 @@ def test_the_request_of_a_worker_that_is_killed_is_taken_up_again(tmp_path):
         assert failed["state"] == "failed"
         assert "died twice" in failed["error"]
         assert server.run(SMALL)["state"] == "done"  # the next one is not affected
+
+
+def test_two_servers_cannot_have_one_folder(server):
+    command = [sys.executable, "-m", "vcjax", "app", "--port", "0", "--folder", str(server.folder)]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 2
+    assert "is in use by another server" in second.stderr
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vcjax.errors import BadInput
+from vcjax.files import locked
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN_BYTES = 16
@@ -67,16 +68,18 @@ def page(
     if not (local or token):
         raise BadInput(f"--token must not be empty where others can reach the server, at {host}")
     listening = bind(host, port)
-    studio = Studio(composers, _folder(folder), limits)
-    app = make_app(studio, LOCAL if local else (), token)
-    address = f"http://{_written(host)}:{listening.getsockname()[1]}/{f'?token={token}' if token else ''}"
-    print(f"the page is at {address}", flush=True)
-    if browser and sys.stdout.isatty():
-        import webbrowser
+    with locked(_folder(folder), "server"):
+        studio = Studio(composers, folder.absolute(), limits)
+        app = make_app(studio, LOCAL if local else (), token)
+        secret = f"?token={token}" if token else ""
+        address = f"http://{_written(host)}:{listening.getsockname()[1]}/{secret}"
+        print(f"the page is at {address}", flush=True)
+        if browser and sys.stdout.isatty():
+            import webbrowser
 
-        webbrowser.open(address)
-    with contextlib.suppress(KeyboardInterrupt):  # the way to stop it
-        serve(app, listening, limits)
+            webbrowser.open(address)
+        with contextlib.suppress(KeyboardInterrupt):  # the way to stop it
+            serve(app, listening, limits)
 
 
 def _folder(folder: Path) -> Path:
