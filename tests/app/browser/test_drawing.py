@@ -189,7 +189,7 @@ def test_a_camera_path_has_keys_at_the_frames_where_it_was_set(page):
     page.drag((32, 32), (38, 32))
     page.press("[aria-label=Camera] .check input")
     page.show_frame(6)
-    page.wait(lambda: page.find(".frame-number").text == "7 / 16", "frame 7 is shown")
+    page.wait(lambda: page.find(".frame-number").text == "6 / 15", "frame 6 is shown")
     page.fill("Zoom", 1.5)
     path = page.condition("motion")["value"]["camera"]["path"]
     assert [key["time"] for key in path] == pytest.approx([0, 6 / 15, 1])
@@ -217,7 +217,7 @@ def test_a_mask_polygon_moves_between_the_frames_where_it_was_set(page, media):
     assert (last[16, 16], last[40, 46]) == (False, True)
     assert hidden(page)[8, 28, 31]
     page.press(".mark.mask")
-    page.wait(lambda: page.find(".frame-number").text == "1 / 16", "the first key is shown")
+    page.wait(lambda: page.find(".frame-number").text == "0 / 15", "the first key is shown")
 
 
 def test_painted_keys_of_a_mask_hold_until_the_next(page, media):
@@ -234,6 +234,21 @@ def test_painted_keys_of_a_mask_hold_until_the_next(page, media):
     assert frames[:, 20, 45].all()
     page.keys("z", control=True)
     assert hidden(page)[:, 20, 15].all()
+
+
+def test_pictures_at_frames_are_keyframes_of_the_mask(page, media):
+    page.tool("mask-polygon")  # selects the condition
+    page.show_frame(5)
+    page.choose("A picture that the frame of the canvas shows", media / "first.png")
+    page.wait(lambda: page.condition("mask"), "the picture is a keyframe")
+    page.choose("A video that the clip leads to", media / "walk.mp4")
+    page.wait(lambda: "before" in page.condition("mask")["value"], "the video is one too")
+    page.fill("Overlap", 2)
+    value = page.condition("mask")["value"]
+    assert [picture["frame"] for picture in value["pictures"]] == [5]
+    assert value["overlap"] == 2
+    shown = "return (vcjax.app.jobs.preview?.request.conditions.mask?.value.overlap === 2) && vcjax.app.jobs.preview.images"
+    assert page.wait(lambda: page.js(shown), "the server draws it") == {"mask": 16}
 
 
 def test_lines_that_are_painted_become_a_picture_of_the_clips_size(page, server):

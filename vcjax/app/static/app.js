@@ -17,14 +17,18 @@ export class App {
     this.catalogue = catalogue;
     this.store = new Store(localStorage, emptyDocument());
     this.view = { condition: null, selection: [], tool: null, tab: "edit", field: "arrows", open: {}, job: null, jobs: [], compare: [], newSeed: false, ...savedView() };
-    this.errors = {};
+    this.errors = {}; // sentences about the request, by the part that they are about
+    this.fileErrors = {}; // sentences about files that were refused, until something else is done
     this.banner = [];
     this.uploads = new Map(); // descriptions by id; null while one is on its way
     this.uploading = new Set();
     this.clock = new Clock();
     this.sheets = new Sheets(() => this.refresh());
     this.renderers = new Set();
-    this.store.subscribe(() => this.refresh());
+    this.store.subscribe(() => {
+      this.fileErrors = {};
+      this.refresh();
+    });
   }
 
   get doc() { return this.store.doc; }
@@ -35,6 +39,11 @@ export class App {
   get active() {
     const drawable = this.model.conditions.filter(({ drawing }) => ["strokes", "mask", "picture"].includes(drawing));
     return drawable.find(({ name }) => name === this.view.condition) ?? drawable.find(({ drawing }) => drawing === "strokes") ?? drawable[0] ?? null;
+  }
+
+  /** Return the sentence about a part of the request; undefined without. */
+  errorOf(field) {
+    return this.fileErrors[field] ?? this.errors[field];
   }
 
   /** Show the page anew before the next frame. */
@@ -78,7 +87,6 @@ export class App {
     const isCondition = this.model.conditions.some(({ name }) => field === `conditions.${name}`);
     if (isCondition || SETTINGS.includes(field)) {
       this.errors = { ...this.errors, [field]: error.message };
-      if (isCondition) this.view.open = { ...this.view.open };
     } else if (!this.banner.includes(error.message)) this.banner = [...this.banner, error.message];
     this.refresh();
   }
@@ -140,7 +148,9 @@ export class App {
       this.announce(`${file.name} is there.`);
       return info;
     } catch (error) {
-      this.report(error, field);
+      if (field) this.fileErrors = { ...this.fileErrors, [field]: error.message };
+      else this.report(error);
+      this.announce(error.message);
       return null;
     } finally {
       this.uploading.delete(file.name);
@@ -151,8 +161,6 @@ export class App {
   /** Send a file and give it to a condition, as `value` or as `source`. */
   async giveFile(condition, file, as) {
     const field = `conditions.${condition.name}`;
-    const { [field]: _, ...others } = this.errors;
-    this.errors = others;
     const info = await this.send(file, field);
     if (!info) return;
     const { extract_options: options } = inputOf(this.doc, condition.name) ?? {};

@@ -5,12 +5,12 @@ import { icon } from "./icons.js";
 
 /** Return the server's sentence about a part of the request, to stand beside its control. */
 export function errorLine(app, field) {
-  const sentence = app.errors[field];
+  const sentence = app.errorOf(field);
   return sentence && h("p", { class: "error", id: `error-${slug(field)}`, key: `error ${field}`, role: "alert" }, sentence);
 }
 
 const described = (app, field) =>
-  field && app.errors[field] ? { "aria-invalid": "true", "aria-describedby": `error-${slug(field)}` } : {};
+  field && app.errorOf(field) ? { "aria-invalid": "true", "aria-describedby": `error-${slug(field)}` } : {};
 
 /** Return a button with an icon, and with words where `text` has some. */
 export function button(title, iconName, onclick, { text = "", ...props } = {}) {

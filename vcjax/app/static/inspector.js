@@ -115,7 +115,7 @@ function keysTable(app, stroke, index, { key, title, unit, now, first, min }) {
       numberField(app, { label: `time of ${title} ${i + 1}`, hideLabel: true, value: pair[0], min: 0, max: 1, step: 0.05, key: "t", input: set(i, 0) }),
       numberField(app, { label: `${unit} of ${title} ${i + 1}`, hideLabel: true, value: pair[1], min, step: key === "scale" ? 0.1 : 5, key: "v", input: set(i, 1) }),
       button(`Remove this key`, "close", () => change(app, (table) => write(table, keys.filter((_, j) => j !== i))), { class: "quiet", key: "remove" }))),
-    button(`Add a key at this frame (${unit})`, "add", add, { text: `Key at frame ${app.clock.frame + 1}`, class: "link", key: "add" }));
+    button(`Add a key at this frame (${unit})`, "add", add, { text: `Key at frame ${app.clock.frame}`, class: "link", key: "add" }));
 }
 
 function cameraPanel(app, camera) {
@@ -126,7 +126,7 @@ function cameraPanel(app, camera) {
   return h("section", { class: "panel", key: "camera", "aria-label": "Camera" },
     h("div", { class: "row" }, icon("camera"), h("strong", { class: "grow" }, "Camera"),
       camera && button("Remove the camera's motion", "trash", () => change(app, (table) => delete table.camera), { class: "quiet", key: "delete" })),
-    h("p", { class: "summary" }, onPath ? `At frame ${app.clock.frame + 1}` : "From the first frame to the last"),
+    h("p", { class: "summary" }, onPath ? `At frame ${app.clock.frame}` : "From the first frame to the last"),
     h("div", { class: "pair" },
       numberField(app, { label: "Pan x", value: x, input: (value) => set({ pan: [value ?? 0, y] }) }),
       numberField(app, { label: "Pan y", value: y, input: (value) => set({ pan: [x, value ?? 0] }) }),
@@ -140,7 +140,7 @@ function cameraPanel(app, camera) {
     onPath && h("ul", { class: "object-list", key: "path" }, camera.path.map((key, i) => h("li", { class: "row", key: i },
       button("Show this frame", null, () => app.clock.show(Math.round(key.time * (app.clip.frames - 1))), { text: `Key at ${tidy(key.time, 3)}`, class: "link grow", key: "go" }),
       camera.path.length > 1 && button("Remove this key", "close", () => change(app, (table) => table.camera.path.splice(i, 1)), { class: "quiet", key: "remove" })))),
-    onPath && !keyAt(camera.path, app.editor.time) && button("Add a key at this frame", "add", () => change(app, (table) => insertKey(table.camera.path, stateKey(table.camera, app.editor.time))), { text: `Key at frame ${app.clock.frame + 1}`, class: "link", key: "add key" }));
+    onPath && !keyAt(camera.path, app.editor.time) && button("Add a key at this frame", "add", () => change(app, (table) => insertKey(table.camera.path, stateKey(table.camera, app.editor.time))), { text: `Key at frame ${app.clock.frame}`, class: "link", key: "add key" }));
 }
 
 function beginPath(table) {
@@ -170,10 +170,10 @@ function maskPanel(app, table) {
     h("ul", { class: "object-list" }, table.keys.map((key, i) => h("li", { class: "row", key: i },
       button("Show this frame", null, () => app.clock.show(Math.round(key.time * (app.clip.frames - 1))), { text: "Key at", class: "link", key: "go" }),
       numberField(app, { label: `time of key ${i + 1}`, hideLabel: true, value: tidy(key.time, 4), min: 0, max: 1, step: 0.05, key: "time", input: (value) => value !== undefined && edit(app, (drawn) => (drawn.keys[i].time = value)) }),
-      h("span", { class: "summary grow" }, key.lines ? `${key.lines.length} lines` : `${key.polygon.length} corners`),
+      h("span", { class: "summary grow" }, key.lines ? `${key.lines.length} ${key.lines.length === 1 ? "line" : "lines"}` : `${key.polygon.length} corners`),
       button("Remove this key", "close", () => change(app, (drawn) => drawn.keys.splice(i, 1)), { class: "quiet", key: "remove" })))),
-    !keyAt(table.keys, time) && button("Add a key at this frame", "add", add, { text: `Key at frame ${app.clock.frame + 1}`, class: "link", key: "add" }),
-    polygon && h("fieldset", { key: "corners" }, h("legend", {}, `Corners at frame ${app.clock.frame + 1}`), polygon.map((corner, i) => h("div", { class: "table-row two", key: i },
+    !keyAt(table.keys, time) && button("Add a key at this frame", "add", add, { text: `Key at frame ${app.clock.frame}`, class: "link", key: "add" }),
+    polygon && h("fieldset", { key: "corners" }, h("legend", {}, `Corners at frame ${app.clock.frame}`), polygon.map((corner, i) => h("div", { class: "table-row two", key: i },
       [0, 1].map((axis) => numberField(app, { label: `${"xy"[axis]} of corner ${i + 1}`, hideLabel: true, value: corner[axis], key: axis, input: ofCorner(i, axis) }))))),
     lines?.length > 0 && button("Remove the last line of this key", "undo", () => change(app, (drawn) => paintKey(drawn, time).lines.pop()), { text: "Remove last line", class: "link", key: "pop" }));
 }

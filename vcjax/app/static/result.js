@@ -73,7 +73,7 @@ function transport(app) {
     button(clock.playing ? "Pause (Space)" : "Play (Space)", clock.playing ? "pause" : "play", () => clock.toggle(), { class: "play", key: "play" }),
     button("Next frame (.)", "next", () => { clock.pause(); clock.show(clock.frame + 1); }, { class: "quiet" }),
     h("input", { type: "range", class: "scrub", key: "scrub", min: 0, max: clock.frames - 1, step: 1, value: clock.frame, "aria-label": "Frame of the video", oninput: (event) => { clock.pause(); clock.show(event.target.valueAsNumber); } }),
-    h("output", { class: "frame-number" }, `${clock.frame + 1} / ${clock.frames}`));
+    h("output", { class: "frame-number" }, `${clock.frame} / ${clock.frames - 1}`));
 }
 
 function finished(app, job) {

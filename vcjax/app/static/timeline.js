@@ -19,9 +19,9 @@ export function timeline(app) {
       button("Previous frame (,)", "previous", () => go(frame - 1), { class: "quiet", "aria-keyshortcuts": "," }),
       button(clock.playing ? "Pause (Space)" : "Play (Space)", clock.playing ? "pause" : "play", () => clock.toggle(), { class: "play", key: "play", "aria-keyshortcuts": "Space" }),
       button("Next frame (.)", "next", () => go(frame + 1), { class: "quiet", "aria-keyshortcuts": "." }),
-      h("output", { class: "frame-number", "aria-label": "Frame" }, `${frame + 1} / ${clip.frames}`)),
+      h("output", { class: "frame-number", "aria-label": "Frame, and the last one", title: "Frame, and the last one; the first is 0" }, `${frame} / ${clip.frames - 1}`)),
     h("div", { class: "track", key: "track" },
-      h("input", { type: "range", class: "scrub", key: "scrub", min: 0, max: clip.frames - 1, step: 1, value: frame, "aria-label": "Frame of the clip", "aria-valuetext": `frame ${frame + 1} of ${clip.frames}`, oninput: (event) => go(event.target.valueAsNumber) }),
+      h("input", { type: "range", class: "scrub", key: "scrub", min: 0, max: clip.frames - 1, step: 1, value: frame, "aria-label": "Frame of the clip", "aria-valuetext": `frame ${frame}, the last is ${clip.frames - 1}`, oninput: (event) => go(event.target.valueAsNumber) }),
       h("div", { class: "marks", key: "marks" }, marks(app).map((mark, index) => markButton(app, mark, index, last)))),
   ];
 }

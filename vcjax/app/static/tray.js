@@ -4,6 +4,7 @@ import { conditionAddress } from "./api.js";
 import { h } from "./dom.js";
 import { button, check, dropTarget, errorLine, fileButton } from "./fields.js";
 import { icon } from "./icons.js";
+import { describeKeyframes, keyframesEditor, keyframesOf } from "./keyframes.js";
 import { drawCell } from "./player.js";
 import { drawnTable, inputOf, isOn, isTable, removeInput, setInput, switchInput, UPLOAD, uploadId } from "./request.js";
 import { strengthFields, strengthSlider } from "./strength.js";
@@ -66,7 +67,7 @@ function card(app, condition) {
   const field = `conditions.${name}`;
   const chosen = app.active?.name === name;
   const choose = (file) => app.giveFile(condition, file, file.type.startsWith("video/") && canExtract(condition) ? "source" : "value");
-  const classes = ["card", input && on && "on", input && !on && "off", chosen && "chosen", app.errors[field] && "wrong"];
+  const classes = ["card", input && on && "on", input && !on && "off", chosen && "chosen", app.errorOf(field) && "wrong"];
   return h("section", {
     class: classes.filter(Boolean).join(" "), key: name, "data-condition": name, title: condition.accepts, "aria-label": name, ...dropTarget(choose),
     onfocusin: () => condition.drawing && condition.drawing !== "text" && !chosen && app.setView({ condition: name, selection: [] }),
@@ -76,6 +77,7 @@ function card(app, condition) {
       on && previewOf(app, name),
       condition.words.includes("value") ? textEditor(app, condition, input) : input && h("p", { class: "what grow" }, describe(app, condition, input))),
     ways(app, condition, input),
+    condition.drawing === "mask" && (chosen || keyframesOf(input)) && keyframesEditor(app, condition, input),
     errorLine(app, field),
     input && strengthSlider(app, condition, input),
     input && more(app, condition, input));
@@ -111,7 +113,9 @@ function describe(app, condition, input) {
   if (table?.strokes?.length) parts.push(`${table.strokes.length} ${table.strokes.length === 1 ? "stroke" : "strokes"}`);
   if (table?.camera) parts.push("camera");
   if (table?.keys) parts.push(`${table.keys.length} ${table.keys.length === 1 ? "key" : "keys"} of what is hidden`);
-  if (isTable(input.value) && !table) parts.push(Object.keys(input.value).join(", "));
+  const keyframes = keyframesOf(input);
+  if (keyframes) parts.push(describeKeyframes(app, keyframes));
+  else if (isTable(input.value) && !table) parts.push(Object.keys(input.value).join(", "));
   return parts.join(", ") || condition.accepts;
 }
 

@@ -43,7 +43,7 @@ class Raster {
         this.app.give(condition.name, { value: UPLOAD + info.id });
       } catch (error) {
         this.shows = null;
-        this.app.report(error, `conditions.${condition.name}`);
+        this.app.fileErrors = { ...this.app.fileErrors, [`conditions.${condition.name}`]: error.message };
       } finally {
         this.pending -= 1;
         this.app.refresh();
