@@ -1,5 +1,7 @@
 """Low-rank adapters: layers, merging into weights, files."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,14 +13,19 @@ from vcjax.weights.adapters import (
     Adapter,
     AdapterSettings,
     adapter_shapes,
+    add_terms,
     as_variables,
     init_adapters,
     merge,
     read_adapter,
+    terms_of,
     write_adapter,
 )
+from vcjax.weights.convert.peft import from_peft, read_peft, write_peft
+from vcjax.weights.convert.rules import Entry, to_torch
+from vcjax.weights.convert.unet import unet_entries
 from vcjax.weights.networks import apply
-from vcjax.weights.safetensors_files import write_tensors
+from vcjax.weights.safetensors_files import map_tensors, write_tensors
 from vcjax.weights.trees import flatten, unflatten
 
 ALL = AdapterSettings(rank=3, alpha=1.5, layers=("*",))
@@ -177,8 +184,61 @@ def test_bad_files_are_one_sentence(composer, tmp_path):
     with pytest.raises(BadInput, match="not a file of adapters"):
         read_adapter(tmp_path / "missing.safetensors")
     other = Adapter(layers={"a": tuple(good.values())}, scale=1.0, base={"name": "other"})
-    with pytest.raises(BadInput, match="has layer a of shape .4, 4., but the model has no such layer"):
+    with pytest.raises(BadInput, match=r"has layer a of shape \[4, 4\], but the model has no such layer"):
         merge(composer.parameters("unet"), [(other, 1.0)])
     wrong = Adapter(layers={"time_0": tuple(good.values())}, scale=1.0, base={"name": "other"})
     with pytest.raises(BadInput, match="but the model has one of shape"):
         merge(composer.parameters("unet"), [(wrong, 1.0)])
+
+
+def test_adapters_in_the_naming_of_peft_are_the_same_change_of_each_weight(composer, tmp_path):
+    """In PyTorch's axes the change of a weight is scale B A, with the kernel's own axes in A."""
+    unet, parameters = composer.networks.unet, composer.parameters("unet")
+    settings = AdapterSettings(
+        rank=3, alpha=1.5, layers=("*spatial*", "*temporal*", "*residual*", "time_0", "conv_in")
+    )
+    adapter = as_adapter(trained(init_adapters(jax.random.key(0), parameters, settings)), settings)
+    write_peft(tmp_path / "peft", adapter, unet)
+    config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (3, 1.5)
+    tensors, _ = map_tensors(tmp_path / "peft" / "adapter_model.safetensors")
+    entries = {e.torch.removesuffix(".weight"): e for e in unet_entries(unet) if len(e.flax) == 1}
+    terms = terms_of(parameters, [(adapter, 1.0)])
+    kinds = set()
+    for module in config["target_modules"]:
+        entry = entries[module]
+        kinds.add(entry.layout)
+        (name,) = entry.flax
+        kernel = np.asarray(flatten(parameters)[name])
+        change = add_terms(terms, name, np.zeros_like(kernel))
+        (ours,) = to_torch([Entry("w", (name,), entry.layout)], {name: change}).values()
+        a, b = (tensors[f"base_model.model.{module}.lora_{part}.weight"] for part in "AB")
+        theirs = 0.5 * np.einsum("or,ri...->oi...", b.reshape(len(b), -1), a)
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert {"linear", "conv", "temporal", "conv1"} <= kinds
+    back = read_peft(tmp_path / "peft", unet, {"name": "tiny"})
+    assert back.scale == adapter.scale
+    for name, pair in adapter.layers.items():
+        for x, y in zip(pair, back.layers[name], strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_files_of_peft_that_are_more_than_lora_are_refused(composer):
+    unet = composer.networks.unet
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4}
+    a, b = np.zeros((2, 72), np.float32), np.zeros((288, 2), np.float32)
+    names = [f"base_model.model.time_embed.0.lora_{part}.weight" for part in "AB"]
+    good = dict(zip(names, (a, b), strict=True))
+    assert from_peft(good, config, unet, {}).layers.keys() == {"time_0"}
+    assert from_peft(good, config | {"use_rslora": True}, unet, {}).scale == pytest.approx(4 / 2**0.5)
+    for tensors, changes, message in (
+        (good, {"peft_type": "IA3"}, "must be of peft_type LORA"),
+        (good, {"use_dora": True}, "has use_dora"),
+        (good, {"r": 0}, "rank r of at least 1"),
+        (good, {"lora_alpha": None}, "number lora_alpha"),
+        ({"transformer.h.0.lora_A.weight": a}, {}, "no LoRA tensor of a layer"),
+        ({names[0]: a}, {}, "must have lora_A"),
+        ({names[0]: a, names[1]: b[:, :1]}, {}, "must have lora_A"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            from_peft(tensors, config | changes, unet, {})

@@ -48,6 +48,13 @@ def convert(
     cleaner: Annotated[Path | None, _file("sketch_simplification_gan.pth.")] = None,
     vocabulary: Annotated[Path | None, _file("CLIP's bpe_simple_vocab_16e6.txt.gz.")] = None,
     back: Annotated[Path | None, _file("Model folder to convert back to the released PyTorch files.")] = None,
+    adapter: Annotated[
+        Path | None,
+        _file(
+            "Adapters: a folder of PEFT, converted to a file; or a file of vcjax export, to such a folder."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Model that the adapters of --adapter are for.")] = "tiny",
     dtype: StorageType = "float32",
 ) -> None:
     """Convert released PyTorch files to a model folder, all at once or one after another, or back.
@@ -65,6 +72,11 @@ def convert(
         "cleaner": cleaner,
     }
     given = {"image-unet": image_unet, "vocabulary": vocabulary, **files}
+    if adapter is not None:
+        if back is not None or any(given.values()):
+            raise BadInput("--adapter converts adapters and takes no other files: give one or the other")
+        _convert_adapter(adapter, out, model)
+        return
     if back is not None and any(given.values()):
         raise BadInput("--back converts a model folder and takes no files: give one or the other")
     if back is None and not any(given.values()):
@@ -77,6 +89,22 @@ def convert(
         else:
             written, missing = released.convert_back(back, out, progress=progress), []
     _print_written(written, missing)
+
+
+def _convert_adapter(source: Path, out: Path, model: str) -> None:
+    """Convert adapters from PEFT's files, or to them."""
+    from vcjax.composer.loading import fingerprint, folder_of
+    from vcjax.composer.model_config import model_from_config
+    from vcjax.weights.adapters import read_adapter, write_adapter
+    from vcjax.weights.convert.peft import read_peft, write_peft
+    from vcjax.weights.folder import read_config
+
+    unet = model_from_config(read_config(folder_of(model)), model).networks.unet
+    if source.is_dir():
+        write_adapter(out, read_peft(source, unet, fingerprint(model)))
+    else:
+        write_peft(out, read_adapter(source), unet)
+    print(out)
 
 
 def pull(

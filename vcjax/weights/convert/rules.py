@@ -105,7 +105,7 @@ def to_flax(
             raise BadInput(f"{source}: {entry.torch} is {list(tensor.shape)} and must be {list(expected)}")
         parts = [tensor] if len(entry.flax) == 1 else np.split(tensor, len(entry.flax))
         for name, part in zip(entry.flax, parts, strict=True):
-            flat[name] = _from_torch(part, entry.layout)
+            flat[name] = from_torch(part, entry.layout)
     return flat
 
 
@@ -139,7 +139,8 @@ def _check_names(entries: Sequence[Entry], tensors: Flat, ignored: Sequence[Igno
             )
 
 
-def _from_torch(tensor: np.ndarray, layout: str) -> np.ndarray:
+def from_torch(tensor: np.ndarray, layout: str) -> np.ndarray:
+    """Return a tensor of a layout in the order of Flax's axes; see `AXES`."""
     axes = AXES[layout]
     if axes is None:
         return tensor
