@@ -12,6 +12,8 @@ import numpy as np
 
 from vcjax.errors import BadInput, about, brief
 
+MAX_SIZE = 2**24  # of anything that a model has: channels, layers, tokens, pixels, bits per second
+
 
 def typed(kind: Any, value: Any, where: str, *, exclude: Collection[str] = ()) -> Any:
     """Convert a value from JSON or ml_collections to a type, with validation.
@@ -110,6 +112,36 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise BadInput(f"{where} must be a table, not {brief(value)}")
     return value
+
+
+def check_numbers(
+    table: Any, where: str, *, from_zero: Collection[str] = (), any_sign: Collection[str] = ()
+) -> None:
+    """Check the numbers of a dataclass of sizes: integers from 1 to `MAX_SIZE`, floats finite and above 0, lists not empty.
+
+    Args:
+        table: the dataclass.
+        where: its name in the error message.
+        from_zero: fields that may be 0, and lists that may be empty.
+        any_sign: fields that may be any finite number.
+
+    Raises:
+        BadInput: a number is out of range; the message names it.
+    """
+    for field in dataclasses.fields(table):
+        value = getattr(table, field.name)
+        name, zero = f"{where}.{field.name}", field.name in from_zero
+        if isinstance(value, tuple) and not value and not zero:
+            raise BadInput(f"{name} must hold at least one number")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            most = MAX_SIZE if isinstance(number, int) else sys.float_info.max
+            fits = field.name in any_sign or number > 0 or (zero and number == 0)
+            if not (fits and abs(number) <= most):
+                least = "finite" if field.name in any_sign else "0 or more" if zero else "above 0"
+                limit = f" and at most {most}" if isinstance(number, int) else ""
+                raise BadInput(f"{name} must be {least}{limit}, not {brief(number)}")
 
 
 def integer(name: str, value: Any) -> int:

@@ -24,7 +24,7 @@ from vcjax.weights.convert.released import (
     shapes_of,
 )
 from vcjax.weights.convert.releases import CHANNELS, RELEASED
-from vcjax.weights.convert.rules import AXES, Entry, Ignored, to_flax, to_torch, torch_shape
+from vcjax.weights.convert.rules import AXES, Entry, Ignored, to_flax, to_torch, torch_shape, weight_and_bias
 from vcjax.weights.folder import read_component, read_config
 from vcjax.weights.networks import Networks, random_parameters
 from vcjax.weights.torch_files import read_tensors, write_tensors
@@ -385,3 +385,11 @@ def test_the_configuration_is_that_of_the_released_model(tmp_path):
     assert config["conditions"]["motion"] == {"form": "centre", "bit_rate": 200_000, "gop": 12}
     assert config["networks"]["unet"]["base_channels"] == 320
     assert config["files"] == {}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_numbers_are_refused(value):
+    tensors = {"a.weight": np.ones((2, 3), np.float32), "a.bias": np.float32([0, value])}
+    shapes = {"a/kernel": (3, 2), "a/bias": (2,)}
+    with pytest.raises(BadInput, match=r"x\.pth: a\.bias holds NaN or infinity"):
+        to_flax(weight_and_bias("a", "a", "linear"), tensors, shapes, source="x.pth")

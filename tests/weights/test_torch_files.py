@@ -1,5 +1,7 @@
 import os
 import pickle
+import time
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 
@@ -201,7 +203,7 @@ def test_other_files_are_reported(tmp_path):
     write_zip(tmp_path / "none.pth", {"epoch": 3})
     refused(tmp_path / "none.pth", "contains no named tensors")
     write_zip(tmp_path / "packed.pth", {"a": plain(np.zeros(1000))}, zipfile.ZIP_DEFLATED)
-    refused(tmp_path / "packed.pth", "data/0 is not 8000 bytes of weights")
+    refused(tmp_path / "packed.pth", "bytes of weights as PyTorch writes them")
 
 
 def test_a_tensor_that_exceeds_its_storage_is_refused(tmp_path, write):
@@ -209,3 +211,49 @@ def test_a_tensor_that_exceeds_its_storage_is_refused(tmp_path, write):
         write(tmp_path / "x.pth", {"a": tensor(Storage(np.float32([1, 2, 3, 4])), size, stride, offset)})
         with pytest.raises(BadInput, match="damaged or cut short"):
             read_tensors(tmp_path / "x.pth")
+
+
+def is_refused(path, message):
+    with pytest.raises(BadInput, match=message):
+        read_tensors(path)
+
+
+def test_a_flipped_byte_in_any_member_is_found(tmp_path):
+    path = tmp_path / "x.pth"
+    write_zip(path, {"a": plain(np.ones(500, np.float32))})
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        offsets = [info.header_offset + 80 for info in archive.infolist() if info.file_size > 100]
+    assert len(offsets) == 2  # the pickle and the storage
+    for offset in offsets:
+        damaged = bytearray(data)
+        damaged[offset] ^= 0x10
+        path.write_bytes(damaged)
+        is_refused(path, "is damaged")
+
+
+def test_a_member_that_decompresses_to_gigabytes_is_not_read(tmp_path):
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02}.")
+        archive.writestr("archive/byteorder", bytes(50_000_000))
+    tracemalloc.start()
+    is_refused(path, "is damaged")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("end", [pickle.TUPLE2 + pickle.STOP, pickle.BINPERSID + pickle.STOP])
+@pytest.mark.parametrize(
+    "double", [pickle.DUP + pickle.TUPLE2, pickle.DUP + pickle.TUPLE2 + pickle.EMPTY_TUPLE + pickle.POP]
+)
+def test_tuples_of_tuples_end_at_once(tmp_path, double, end):
+    """Hashing or showing them takes twice as long for each level."""
+    key = pickle.EMPTY_TUPLE + 64 * double
+    content = pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + key + pickle.NONE + pickle.SETITEM + end
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+    began = time.monotonic()
+    is_refused(tmp_path / "x.pth", "nested more than")
+    assert time.monotonic() - began < 5

@@ -39,6 +39,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; bad input is reported in one sentence with exit code 2."""
     warnings.showwarning = terminal.show_warning
+    terminal.end_on_sigterm()
     try:
         app(prog_name="vcjax")
     except BadInput as error:

@@ -14,7 +14,7 @@ from vcjax.conditions.base import SourceVideo
 from vcjax.conditions.media import sample_source
 from vcjax.conditions.preview import resize_to_clip, side_by_side
 from vcjax.errors import BadInput
-from vcjax.files import check_target, replacing
+from vcjax.files import check_target, replacing, replacing_all
 from vcjax.progress import report_progress
 
 PREVIEW = "preview.mp4"
@@ -77,10 +77,11 @@ def extract(
         texts = {name: text for name, text in finished.items() if name == "text"}
         shown = composer.preview(arrays, shape, texts)
         columns = {"source": resize_to_clip(clip.frames, shape), **shown}
-        for name, path in targets.items():
-            with replacing(path) as unfinished, unfinished.open("wb") as file:
-                np.save(file, arrays[name])
-        side_by_side(columns, shape.fps).save(out / PREVIEW)
+        with replacing_all(out) as staging:
+            for name, path in targets.items():
+                with replacing(staging / path.name) as unfinished, unfinished.open("wb") as file:
+                    np.save(file, arrays[name])
+            side_by_side(columns, shape.fps).save(staging / PREVIEW)
     for path in (*targets.values(), out / PREVIEW):
         print(path)
     if only is None:

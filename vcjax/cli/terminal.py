@@ -1,5 +1,6 @@
 """Warnings and errors of the command line, on standard error."""
 
+import signal
 import sys
 import warnings
 from typing import Any
@@ -10,6 +11,16 @@ from rich.markup import escape
 from vcjax.errors import VcjaxWarning
 
 console = Console(stderr=True)
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end the command as an exception does, so that unfinished files are deleted; the exit code is 143."""
+
+    def end(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)  # while files are deleted
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def show_error(error: object) -> None:

@@ -29,7 +29,7 @@ from vcjax.parallel.placement import place
 from vcjax.weights.adapters import Adapter, add_terms, terms_of
 from vcjax.weights.folder import CONFIG, TOKENIZER, check_file, file_of, read_component, read_config
 from vcjax.weights.networks import FROZEN, Networks, random_parameters
-from vcjax.weights.trees import Tree
+from vcjax.weights.trees import Tree, first_difference, flatten
 
 BUILT_IN = ("tiny",)
 COMPUTE_DTYPES = ("float32", "bfloat16")
@@ -55,7 +55,7 @@ def load(
     Args:
         model: name of a built-in model, such as "tiny", or path of a model folder.
         dtype: type of computation and parameters; if None, float32 on a CPU and bfloat16 on accelerators.
-        verify: verify the checksums of large files too.
+        verify: verify the checksums of large files too, and that each tensor is one of the network.
         mesh: device mesh, or its shape; a single device if None.
 
     Raises:
@@ -139,6 +139,14 @@ def _parameters(
         entry = file_of(folder, config, component)
         check_file(folder / entry.file, entry, verify=verify)
 
+    def _check_names(tree: Tree, component: str, encoder: str | None) -> None:
+        shapes = networks.shapes(map_channels(conditions), vector_dims(conditions), [component])[component]
+        expected = flatten(shapes if encoder is None else {encoder: shapes[encoder]})
+        if difference := first_difference(flatten(tree), expected):
+            raise BadInput(
+                f"{component} in {folder} is not the network that {CONFIG} describes: {difference}"
+            )
+
     @functools.cache
     def parameters(component: str, encoder: str | None = None) -> Tree:
         if untrained is not None and component not in config.get("files", {}):
@@ -147,6 +155,8 @@ def _parameters(
             checked(component)
             prefixes = ("",) if encoder is None else (f"{encoder}/",)
             tree = read_component(folder, config, component, prefixes=prefixes, dtype=dtype, place=place)
+            if verify:
+                _check_names(tree, component, encoder)
         return tree if encoder is None else tree[encoder]
 
     return parameters

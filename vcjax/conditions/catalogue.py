@@ -17,7 +17,7 @@ from vcjax.conditions.storage import ImageFileCondition
 from vcjax.conditions.style import Style
 from vcjax.conditions.text import Text
 from vcjax.errors import BadInput
-from vcjax.settings import import_object, typed
+from vcjax.settings import check_numbers, import_object, typed
 
 CATALOGUE: dict[str, type[Condition]] = {
     family.name: family for family in (Text, Style, Image, SingleSketch, Motion, Depth, Mask, Sketch)
@@ -81,7 +81,10 @@ def _from_settings(name: str, fields: Any) -> Condition:
         )
     if family.name != name:
         raise BadInput(f"{where}: {path} is condition {family.name!r}")
-    return typed(family, {k: v for k, v in fields.items() if k != "class"} if path else fields, where)
+    condition = typed(family, {k: v for k, v in fields.items() if k != "class"} if path else fields, where)
+    if not path:  # what the numbers of a custom condition mean is its own affair
+        check_numbers(condition, f"conditions.{name}", from_zero=("gop", "bit_rate"))
+    return condition
 
 
 def import_condition(path: Any) -> type[Condition]:

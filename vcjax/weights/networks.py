@@ -21,7 +21,7 @@ from vcjax.models.sketch_cleaner import SketchCleaner
 from vcjax.models.stc import POOL_FACTOR, STCEncoder
 from vcjax.models.tokens import TokenEncoder
 from vcjax.models.unet import UNet
-from vcjax.settings import typed
+from vcjax.settings import check_numbers, typed
 from vcjax.weights.trees import Tree
 
 # Networks that extract conditions; like the text projection, a model may lack them.
@@ -219,8 +219,11 @@ def networks_from_config(settings: Mapping[str, Any]) -> Networks:
         name: typed(modules[name], fields, f"component {name}", exclude=internal)
         for name, fields in settings.items()
     }
-    networks = Networks(**given)
-    return networks
+    for name, module in given.items():
+        check_numbers(
+            module, f"networks.{name}", from_zero=("dropout", "attention_levels", "remat"), any_sign=("mean",)
+        )
+    return Networks(**given)
 
 
 def networks_to_config(networks: Networks) -> dict[str, dict[str, Any]]:

@@ -12,12 +12,12 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
 
-from vcjax.errors import BadInput
+from vcjax.errors import BadInput, brief
 from vcjax.files import replacing
 from vcjax.weights.safetensors_files import map_tensors
 
@@ -37,6 +37,7 @@ STORAGE_NAMES = {np.dtype(dtype): name for name, dtype in STORAGES.items()}
 # Packages whose objects occur in checkpoints beside the weights (callback states, NumPy scalars). They are
 # replaced by `Inert`; the packages are not imported.
 INERT_PACKAGES = ("pytorch_lightning", "numpy", "_codecs")
+MAX_NESTED = 16  # tuples within tuples: a tensor takes three
 NESTED = "state_dict"  # key of the weights in checkpoints of PyTorch Lightning
 MAGIC = 0x1950A86A20F9469CFC6C  # magic number of the format before PyTorch 1.6
 VERSION = b"3\n"  # version of the zip format, checked by PyTorch's reader
@@ -117,6 +118,7 @@ def _read_zip(path: Path) -> Any:
     mapped = np.memmap(path, np.uint8, "r")
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+        _check_members(path, archive)
         if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
             raise BadInput(
                 f"{path} was written on a big-endian machine; save it again on a little-endian one"
@@ -137,6 +139,26 @@ def _read_zip(path: Path) -> Any:
 
         with archive.open(members["data.pkl"]) as file:
             return _Unpickler(file, path, storage).load()
+
+
+def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
+    """Check the sizes of a zip file's members before they are read, and the checksum of each.
+
+    Storages are read through a memory map, which the zip module does not check.
+
+    Raises:
+        BadInput: a member is compressed, which may take any amount of memory, or differs from its checksum.
+    """
+    total = path.stat().st_size
+    for info in archive.infolist():
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size > total:
+            raise BadInput(
+                f"{path} is damaged: its member {info.filename} is not {info.file_size} bytes of weights as PyTorch writes "
+                "them; copy it again"
+            )
+    damaged = archive.testzip()
+    if damaged is not None:
+        raise BadInput(f"{path} is damaged: its member {damaged} differs from its checksum; copy it again")
 
 
 def _read_legacy(path: Path) -> Any:
@@ -178,13 +200,30 @@ def _view(mapped: np.ndarray, start: int, size: int, dtype: type) -> np.ndarray:
     return mapped[start : start + size].view(np.ndarray).view(dtype)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Unpickler that accepts only tensors and plain containers."""
+class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
+    """Unpickler that accepts only tensors and plain containers.
+
+    It is Python's, whose opcodes can be watched: a tuple of two references to a tuple of two references, and so on, takes
+    a hundred bytes, and longer than anyone waits to hash or to show.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # pyright: ignore[reportAttributeAccessIssue]
 
     def __init__(self, file: Any, path: Path, storage: Storage):
         super().__init__(file)
         self._path = path
         self._storage = storage
+        self._depths: dict[
+            int, tuple[int, Any]
+        ] = {}  # of nested tuples by identity, and the tuples, which keep it
+
+    def _check_depth(self) -> None:
+        """Raise UnpicklingError where the tuple that was just built is nested too deeply."""
+        built = self.stack[-1]  # pyright: ignore[reportAttributeAccessIssue]
+        depth = 1 + max((self._depths[id(x)][0] for x in built if id(x) in self._depths), default=0)
+        if depth > MAX_NESTED:
+            raise pickle.UnpicklingError(f"tuples nested more than {MAX_NESTED} deep")
+        self._depths[id(built)] = depth, built
 
     def find_class(self, module: str, name: str) -> Any:
         known = {
@@ -192,7 +231,7 @@ class _Unpickler(pickle.Unpickler):
             ("torch._utils", "_rebuild_tensor_v2"): _tensor,
             ("torch._utils", "_rebuild_tensor"): _tensor,
             ("torch._utils", "_rebuild_parameter"): _parameter,
-            ("torch", "Size"): tuple,
+            ("torch", "Size"): _size,
         }
         if (module, name) in known:
             return known[module, name]
@@ -208,7 +247,9 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> np.ndarray | None:
         kind, dtype, key, _, count = pid[:5]
         if kind != "storage" or dtype not in STORAGES.values():
-            raise pickle.UnpicklingError(f"an unknown object {pid!r}")
+            raise pickle.UnpicklingError(f"an unknown object {brief(pid)}")
+        if not isinstance(key, str | int) or type(count) is not int:
+            raise pickle.UnpicklingError(f"a storage with key {brief(key)} of {brief(count)} elements")
         view = (
             pid[5] if len(pid) > 5 else None
         )  # only in the legacy format: a storage that is a slice of another
@@ -219,6 +260,27 @@ class _Unpickler(pickle.Unpickler):
         return storage[offset : offset + size]
 
 
+def _watched(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return a function of an opcode that checks the depth of what it builds."""
+
+    def load_and_check(unpickler: Any) -> None:
+        load(unpickler)
+        unpickler._check_depth()
+
+    return load_and_check
+
+
+for _opcode in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.FROZENSET):
+    _Unpickler.dispatch[_opcode[0]] = _watched(_Unpickler.dispatch[_opcode[0]])
+
+
+def _size(numbers: Any = ()) -> tuple[int, ...]:
+    """Return a `torch.Size`."""
+    if not isinstance(numbers, tuple | list) or not all(type(n) is int for n in numbers):
+        raise pickle.UnpicklingError("a size of other things than integers")
+    return tuple(numbers)
+
+
 def _tensor(
     storage: np.ndarray | None, offset: int, size: tuple, stride: tuple, *_: Any
 ) -> np.ndarray | None:
@@ -227,7 +289,7 @@ def _tensor(
         return None
     numbers = (offset, *size, *stride)
     if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
-        raise ValueError(f"a tensor of size {size} with strides {stride}")
+        raise ValueError(f"a tensor of size {brief(size)} with strides {brief(stride)}")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 not in size and last >= len(storage):
         raise EOFError(f"a tensor needs {last + 1} elements of a storage of {len(storage)}")

@@ -95,7 +95,7 @@ def to_flax(
         source: where the tensors come from, for error messages.
 
     Raises:
-        BadInput: a tensor is missing, unknown or of the wrong shape; the message names it.
+        BadInput: a tensor is missing, unknown, of the wrong shape or not finite; the message names it.
     """
     _check_names(entries, tensors, ignored, source)
     flat = {}
@@ -103,10 +103,16 @@ def to_flax(
         tensor, expected = tensors[entry.torch], torch_shape(entry, shapes)
         if tensor.shape != expected:
             raise BadInput(f"{source}: {entry.torch} is {list(tensor.shape)} and must be {list(expected)}")
+        if not _is_finite(tensor):
+            raise BadInput(f"{source}: {entry.torch} holds NaN or infinity; give the released file")
         parts = [tensor] if len(entry.flax) == 1 else np.split(tensor, len(entry.flax))
         for name, part in zip(entry.flax, parts, strict=True):
             flat[name] = from_torch(part, entry.layout)
     return flat
+
+
+def _is_finite(tensor: np.ndarray) -> bool:
+    return tensor.dtype.kind in "iub" or bool(np.isfinite(tensor).all())
 
 
 def to_torch(entries: Sequence[Entry], flat: Flat) -> dict[str, np.ndarray]:
