@@ -236,6 +236,14 @@ def test_painted_keys_of_a_mask_hold_until_the_next(page, media):
     assert hidden(page)[:, 20, 15].all()
 
 
+def test_a_line_that_was_just_painted_is_part_of_the_request(page):
+    page.fill("Steps", 2)
+    page.press('[data-condition="single_sketch"] .way')
+    page.drag((8, 32), (56, 32))
+    page.keys(Keys.ENTER, control=True)
+    assert "single_sketch" in page.finished()["request"]["conditions"]
+
+
 def test_pictures_at_frames_are_keyframes_of_the_mask(page, media):
     page.tool("mask-polygon")  # selects the condition
     page.show_frame(5)

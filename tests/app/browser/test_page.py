@@ -174,6 +174,12 @@ def test_no_view_scrolls_sideways(page, width):
             && node.getBoundingClientRect().right > innerWidth + 1).map((node) => node.className)
         """)
         assert out == []
+        scrolled = page.js("""
+          return [...document.querySelectorAll("main, main *")].filter((node) => node.offsetParent && !node.matches(".tools")
+            && ["auto", "scroll"].includes(getComputedStyle(node).overflowX) && node.scrollWidth > node.clientWidth)
+            .map((node) => node.className)
+        """)
+        assert scrolled == []
 
 
 def test_controls_are_large_enough_for_fingers_on_a_narrow_screen(page):

@@ -21,7 +21,7 @@ export class App {
     this.fileErrors = {}; // sentences about files that were refused, until something else is done
     this.banner = [];
     this.uploads = new Map(); // descriptions by id; null while one is on its way
-    this.uploading = new Set();
+    this.saving = Promise.resolve(); // until painted pictures are in the document
     this.clock = new Clock();
     this.sheets = new Sheets(() => this.refresh());
     this.renderers = new Set();
@@ -140,7 +140,6 @@ export class App {
 
   /** Send a file to the server; null where that failed, which is reported. */
   async send(file, field = null) {
-    this.uploading.add(file.name);
     this.announce(`Sending ${file.name} …`);
     try {
       const info = await upload(file, file.name);
@@ -152,9 +151,6 @@ export class App {
       else this.report(error);
       this.announce(error.message);
       return null;
-    } finally {
-      this.uploading.delete(file.name);
-      this.refresh();
     }
   }
 

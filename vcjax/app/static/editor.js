@@ -196,7 +196,7 @@ export class Editor {
 
   key(event) {
     const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    if (event.ctrlKey || event.metaKey) return;
+    if (event.ctrlKey || event.metaKey || !this.tool) return;
     if (event.key in arrows) this.arrow(arrows[event.key], event.shiftKey ? 10 : 1);
     else if (event.key === "Enter") this.enter(event);
     else return;

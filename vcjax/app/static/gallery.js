@@ -50,5 +50,8 @@ function hover(app, poster, on) {
   drawCell(canvas, canvas.sheet, 0);
   if (!on) return;
   let frame = 0;
-  canvas.timer = setInterval(() => drawCell(canvas, canvas.sheet, (frame += 1)), 1000 / 8);
+  canvas.timer = setInterval(() => {
+    if (canvas.isConnected) drawCell(canvas, canvas.sheet, (frame += 1));
+    else clearInterval(canvas.timer);
+  }, 1000 / app.clip.fps);
 }

@@ -165,6 +165,7 @@ export class Jobs {
   async generate(request = null) {
     const { app } = this;
     app.editor.end();
+    await app.saving;
     const sent = structuredClone(request ?? app.doc.request);
     if (!request && app.view.newSeed) sent.seeds = [randomSeed()];
     app.announce("Sending the request …");

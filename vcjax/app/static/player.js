@@ -1,5 +1,7 @@
 // One clock for everything that moves on the page, and sheets: pictures with a cell for each frame of a clip.
 
+const MOST_SHEETS = 300; // kept in memory
+
 /** A clock of frames; all that moves shows its frame, so that everything is in step. */
 export class Clock {
   constructor() {
@@ -72,7 +74,11 @@ export class Sheets {
    * @param {number} frames number of cells.
    */
   get(address, frames) {
-    if (!this.sheets.has(address)) {
+    const known = this.sheets.get(address);
+    if (known) {
+      this.sheets.delete(address); // the last one that was used is the last one to go
+      this.sheets.set(address, known);
+    } else {
       const sheet = { image: null, frames, failed: false };
       this.sheets.set(address, sheet);
       const image = new Image();
@@ -82,6 +88,7 @@ export class Sheets {
       };
       image.onerror = () => (sheet.failed = true);
       image.src = address;
+      if (this.sheets.size > MOST_SHEETS) this.sheets.delete(this.sheets.keys().next().value);
     }
     return this.sheets.get(address);
   }

@@ -8,6 +8,8 @@ import { toolLetters } from "./toolbar.js";
 
 const TABS = [["edit", "Canvas", "stroke"], ["conditions", "Conditions", "region"], ["settings", "Settings", "polygon"], ["result", "Result", "play"], ["gallery", "Gallery", "picture"]];
 
+const PANELS = { edit: "stage", conditions: "tray", settings: "settings", result: "result", gallery: "gallery" };
+
 /** Return the header. */
 export function header(app) {
   const { store, jobs } = app;
@@ -52,7 +54,7 @@ export function tabs(app) {
   };
   const running = app.jobs.active().length > 0;
   return h("div", { role: "tablist", class: "tablist", "aria-label": "Views", onkeydown: rove }, TABS.map(([id, title, name]) =>
-    h("button", { type: "button", role: "tab", class: `tab ${id}`, key: id, "data-tab": id, "aria-selected": String(app.view.tab === id), tabindex: app.view.tab === id ? 0 : -1, onclick: () => select(id) },
+    h("button", { type: "button", role: "tab", class: `tab ${id}`, key: id, "data-tab": id, "aria-selected": String(app.view.tab === id), "aria-controls": PANELS[id], tabindex: app.view.tab === id ? 0 : -1, onclick: () => select(id) },
       icon(name), h("span", {}, title), id === "result" && running && h("span", { class: "busy-dot", "aria-label": "running" }))));
 }
 

@@ -3,6 +3,14 @@
 const INDEX = "vcjax.history";
 const snapshotKey = (number) => `${INDEX}.${number}`;
 
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // as where there is nothing: the document begins anew
+  }
+}
+
 /** A document, what it was before, and what was undone. */
 export class Store {
   /**
@@ -92,22 +100,22 @@ export class Store {
     for (const listener of this.listeners) listener(this.doc);
   }
 
+  /** Take what the storage holds without a gap around the current snapshot; another window may have removed some. */
   #load(empty) {
-    try {
-      const { first, now, last } = JSON.parse(this.storage.getItem(INDEX));
-      for (let number = first; number <= last; number++) {
-        const text = this.storage.getItem(snapshotKey(number));
-        JSON.parse(text).request.conditions; // throws where it is damaged
-        this.snapshots.push(text);
-      }
-      if (!(now >= first && now <= last)) throw new RangeError("no current snapshot");
-      this.offset = this.kept = first;
-      this.now = now - first;
-    } catch {
-      this.snapshots = [JSON.stringify(empty)];
-      this.offset = this.kept = this.now = 0;
-      this.#keep();
-    }
+    const { first, now, last } = parsed(this.storage.getItem(INDEX)) ?? {};
+    const current = this.#stored(now);
+    this.snapshots = [current ?? JSON.stringify(empty)];
+    this.offset = this.kept = current ? now : 0;
+    if (!current) return this.#keep();
+    for (let text; this.offset > first && (text = this.#stored(this.offset - 1)); this.offset--) this.snapshots.unshift(text);
+    this.now = now - this.offset;
+    this.kept = this.offset;
+    for (let text; this.offset + this.snapshots.length <= last && (text = this.#stored(this.offset + this.snapshots.length)); ) this.snapshots.push(text);
+  }
+
+  #stored(number) {
+    const text = this.storage.getItem(snapshotKey(number));
+    return parsed(text)?.request?.conditions ? text : null;
   }
 
   /** Store the current snapshot; where the browser's quota refuses it, the oldest ones make room. */

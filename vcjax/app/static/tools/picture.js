@@ -10,7 +10,6 @@ class Raster {
     this.app = app;
     this.canvas = document.createElement("canvas");
     this.shows = null; // what the canvas holds: condition, upload and size
-    this.saving = Promise.resolve();
     this.pending = 0;
   }
 
@@ -35,7 +34,7 @@ class Raster {
   save(condition) {
     this.pending += 1;
     const blob = new Promise((resolve) => this.canvas.toBlob(resolve, "image/png"));
-    this.saving = this.saving.then(async () => {
+    this.app.saving = this.app.saving.then(async () => {
       try {
         const info = await upload(await blob, `${condition.name}.png`);
         this.app.keepUpload(info);
