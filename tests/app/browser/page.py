@@ -97,7 +97,7 @@ class Page:
 
     def fill(self, label, text):
         """Type into the field of a label, and leave it."""
-        field = self.find(f'[aria-label="{label}"]')
+        field = self.find(f':is(input, textarea)[aria-label="{label}"]')
         self.js("arguments[0].scrollIntoView({block: 'nearest'})", field)
         field.send_keys(Keys.CONTROL, "a")
         field.send_keys(str(text) or Keys.DELETE)

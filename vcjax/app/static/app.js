@@ -96,7 +96,7 @@ export class App {
     if (!field) return;
     if (matchMedia("(max-width: 900px)").matches) this.setView({ tab: field.startsWith("conditions.") ? "conditions" : "settings" });
     this.flush();
-    document.getElementById(`error-${slug(field)}`)?.scrollIntoView({ block: "nearest" });
+    document.getElementById(`error-${slug(field)}`)?.scrollIntoView({ block: "center" });
   }
 
   /** Say something to screen readers alone. */
