@@ -10,7 +10,7 @@ from vcjax.conditions.catalogue import CATALOGUE
 from vcjax.weights.folder import read_config
 
 COMMANDS = (
-    "generate", "extract", "info", "prepare", "inspect", "train", "evaluate", "export", "extend", "convert", "pull", "plan",
+    "generate", "extract", "app", "info", "doctor", "prepare", "inspect", "train", "evaluate", "export", "extend", "convert", "pull", "plan",
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
-"""`vcjax app` before it serves: what is wrong with its options."""
+"""`vcjax app` before it serves, what is wrong with its options; and `vcjax doctor`."""
 
 import socket
+from importlib import metadata
 
 import pytest
 
@@ -27,3 +28,21 @@ def test_bad_options_are_one_sentence_and_nothing_is_started(vc, tmp_path):
 def test_a_missing_extra_is_named(vc, monkeypatch, package):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     refused(vc("app"), package, "pip install 'vcjax[app]'")
+
+
+def test_the_doctor_says_what_is_installed_and_what_is_not(vc, monkeypatch):
+    code, out, _ = vc("doctor")
+    assert code == 0
+    found = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert found["jax"] == metadata.version("jax")
+    assert "extra app         installed" in out
+    there = metadata.version
+
+    def without_starlette(name):
+        if name == "starlette":
+            raise metadata.PackageNotFoundError
+        return there(name)
+
+    monkeypatch.setattr(metadata, "version", without_starlette)
+    _, out, _ = vc("doctor")
+    assert "lacks starlette: pip install 'vcjax[app]'" in out

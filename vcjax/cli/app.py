@@ -13,6 +13,7 @@ import vcjax
 from vcjax.cli import (
     composition,
     data,
+    doctor,
     evaluate,
     extract,
     generate,
@@ -91,6 +92,7 @@ _register(generate.generate, [*options.condition_options(), *composition.composi
 _register(extract.extract, options.extract_command_options())
 app.command(name="app")(page.page)
 app.command()(info.info)
+app.command()(doctor.doctor)
 for command in (data.prepare, data.inspect):
     app.command()(command)
 # Its options are read by the trainer, which a machine without typer has too.
