@@ -1,6 +1,7 @@
 """Strokes: their motion field against known motion, their file formats, and errors."""
 
 import json
+import time
 from functools import partial
 
 import jax
@@ -336,3 +337,33 @@ def test_the_preview_draws_arrows_where_there_is_motion_over_the_first_image():
     drawn_on = (pictures["motion"][8] != 64).any(-1)
     np.testing.assert_array_equal(drawn_on, over_black[8].any(-1))
     assert (composer.preview({"motion": field}, SHAPE)["motion"] == over_black).all()
+
+
+LINE = {"points": [[0, 0], [1, 1]]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strokes": [LINE] * 1_001}, "at most 1000 strokes"),
+        ({"strokes": [{"points": [[0, 0]] * 10_001}]}, "must be at most 10000, not 10001"),
+        ({"strokes": [{**LINE, "region": [[0, 0]] * 1_001}]}, "must be at most 1000, not 1001"),
+        ({"strokes": [{"points": [[1e308, -1e308], [-1e308, 1e308]]}]}, "within 1e[+]06 pixels"),
+        ({"strokes": [{**LINE, "width": 1e300}]}, "at most 1e[+]06"),
+        ({"strokes": [{**LINE, "rotation": [[0, 0], [1, 1e300]]}]}, "within 1e[+]06"),
+        ({"size": [1e-300, 1e300]}, "of at most 1e[+]06"),
+    ],
+)
+def test_what_would_take_hours_or_overflow_is_named(changes, message):
+    with pytest.raises(BadInput, match=message):
+        vcjax.strokes({"size": [64, 64], "strokes": [LINE], **changes})
+
+
+def test_a_drawing_of_thousands_of_paths_is_refused_at_the_first_too_many(tmp_path):
+    path = tmp_path / "a.svg"
+    paths = '<path d="M0 0L9 9"/>' * 5_000
+    path.write_text(f'<svg viewBox="0 0 64 64">{paths}</svg>')
+    began = time.monotonic()
+    with pytest.raises(BadInput, match="at most 1000 strokes"):
+        vcjax.strokes(path)
+    assert time.monotonic() - began < 5

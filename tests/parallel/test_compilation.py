@@ -60,3 +60,16 @@ def test_this_jaxlib_knows_the_options_for_its_cpu():
         assert compilation.jit(lambda x: x + 1, options)(1) == 2
     with pytest.raises(jax.errors.JaxRuntimeError, match="xla_cpu_nonsense"):
         compilation.jit(lambda x: x + 1, {"cpu": {"xla_cpu_nonsense": "1"}})(1)
+
+
+def test_options_can_be_left_for_another_jaxlib(monkeypatch):
+    monkeypatch.setenv(compilation.OPTIONS_VARIABLE, "none")
+    assert compilation.jit(lambda x: x + 1, {"cpu": {"xla_cpu_nonsense": "1"}})(1) == 2
+
+
+def test_the_cache_that_a_user_configured_is_left_as_it_is(monkeypatch):
+    changed = []
+    monkeypatch.setattr(compilation.jax.config, "update", lambda *setting: changed.append(setting))
+    assert jax.config.values["jax_compilation_cache_dir"]  # tests/conftest.py
+    compilation.enable_cache()
+    assert changed == []

@@ -16,6 +16,7 @@ from vcjax.conditions.preview import resize_to_clip, side_by_side
 from vcjax.errors import BadInput
 from vcjax.files import check_target, replacing, replacing_all
 from vcjax.progress import report_progress
+from vcjax.video.clip import Clip
 
 PREVIEW = "preview.mp4"
 
@@ -77,11 +78,7 @@ def extract(
         texts = {name: text for name, text in finished.items() if name == "text"}
         shown = composer.preview(arrays, shape, texts)
         columns = {"source": resize_to_clip(clip.frames, shape), **shown}
-        with replacing_all(out) as staging:
-            for name, path in targets.items():
-                with replacing(staging / path.name) as unfinished, unfinished.open("wb") as file:
-                    np.save(file, arrays[name])
-            side_by_side(columns, shape.fps).save(staging / PREVIEW)
+        _write(out, {name: arrays[name] for name in targets}, side_by_side(columns, shape.fps))
     for path in (*targets.values(), out / PREVIEW):
         print(path)
     if only is None:
@@ -91,3 +88,12 @@ def extract(
                     f"not extracted: {name}, since this model has no {' and no '.join(networks)} network",
                     soft_wrap=True,
                 )
+
+
+def _write(out: Path, arrays: dict[str, np.ndarray], preview: Clip) -> None:
+    """Write arrays and preview, all or none."""
+    with replacing_all(out) as staging:
+        for name, array in arrays.items():
+            with replacing(staging / f"{name}.npy") as unfinished, unfinished.open("wb") as file:
+                np.save(file, array)
+        preview.save(staging / PREVIEW)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from vcjax.cli.options import (
 from vcjax.cli.terminal import console
 from vcjax.diffusion.timesteps import SPACINGS
 from vcjax.errors import BadInput
+from vcjax.input_files import parse_json
 from vcjax.progress import ProgressCallback, no_progress, report_progress
 
 Weights = Annotated[
@@ -377,10 +377,7 @@ def _request_of(line: str) -> tuple[Path, Any]:
     """Return the file and the request of a line of a batch."""
     from vcjax.composer.request import Request
 
-    try:
-        table = json.loads(line)
-    except ValueError as error:
-        raise BadInput(f"not a request in JSON: {error}") from error
+    table = parse_json(line, "the request")
     if not isinstance(table, dict) or not isinstance(table.get("out"), str):
         raise BadInput('a request must be a table with its file as "out"')
     out = table.pop("out")

@@ -9,8 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from vcjax.errors import VcjaxWarning
+from vcjax.parallel.compilation import cache_folder
 
 console = Console(stderr=True)
+CACHE_DAMAGE = "persistent compilation cache entry"  # in JAX's warnings that it can read or write none
+_shown: set[str] = set()
 
 
 def end_on_sigterm() -> None:
@@ -30,7 +33,15 @@ def show_error(error: object) -> None:
 
 def show_warning(message: Any, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
     """Print a warning, in place of `warnings.showwarning`: vcjax's own as one sentence, others as they are."""
-    if issubclass(category, VcjaxWarning):
+    if CACHE_DAMAGE in str(message):  # one for each program that is compiled again
+        if not _shown:
+            _shown.add(CACHE_DAMAGE)
+            console.print(
+                "[yellow]warning:[/] the compilation cache is damaged, so that programs are compiled again: "
+                f"delete {escape(str(cache_folder()))}",
+                soft_wrap=True,
+            )
+    elif issubclass(category, VcjaxWarning):
         console.print(f"[yellow]warning:[/] {escape(str(message))}", soft_wrap=True)
     else:
         sys.stderr.write(warnings.formatwarning(str(message), category, filename, lineno))

@@ -5,10 +5,13 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
-from vcjax.errors import BadInput
+from vcjax.errors import BadInput, brief
 
 Number = float | int
 Point = tuple[Number, ...]  # x, y
+MAX_NUMBER = 1e6  # pixels of a drawing, which rounding would blur beyond
+MAX_POINTS = 10_000  # of a line
+MAX_CORNERS = 1_000  # of a polygon, each of which takes a comparison for each pixel of each frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +25,11 @@ class Drawing:
     size: tuple[Number, ...]
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or not all(0 < side < np.inf for side in self.size):
-            raise BadInput(f"size of a drawing must be a width and a height above 0, not {list(self.size)}")
+        if len(self.size) != 2 or not all(1 / MAX_NUMBER <= side <= MAX_NUMBER for side in self.size):
+            raise BadInput(
+                f"size of a drawing must be a width and a height above 0, of at most {MAX_NUMBER:g}, not "
+                f"{brief(list(self.size))}"
+            )
 
     def scale(self, height: int, width: int) -> float:
         """Return the pixels of a clip for each pixel of the drawing."""
@@ -34,13 +40,16 @@ class Drawing:
         return (points - np.array(self.size) / 2) * self.scale(height, width) + centre(height, width)
 
 
-def check_points(what: str, points: tuple[Point, ...], at_least: int = 1) -> None:
-    """Raise BadInput where there are too few points, or one is not two finite numbers."""
-    if len(points) < at_least:
-        raise BadInput(f"{what} must be at least {at_least}, not {len(points)}")
+def check_points(what: str, points: tuple[Point, ...], at_least: int = 1, at_most: int = MAX_POINTS) -> None:
+    """Raise BadInput where there are too few or too many points, or one is not two numbers of at most `MAX_NUMBER`."""
+    if not at_least <= len(points) <= at_most:
+        limit = f"at least {at_least}" if len(points) < at_least else f"at most {at_most}"
+        raise BadInput(f"{what} must be {limit}, not {len(points)}")
     for point in points:
         if len(point) != 2 or not np.isfinite(point).all():
-            raise BadInput(f"{what} must be finite numbers x, y, not {list(point)}")
+            raise BadInput(f"{what} must be finite numbers x, y, not {brief(list(point))}")
+        if np.abs(point).max() > MAX_NUMBER:
+            raise BadInput(f"{what} must be within {MAX_NUMBER:g} pixels, not {brief(list(point))}")
 
 
 def check_times(what: str, times: tuple[Number, ...]) -> None:

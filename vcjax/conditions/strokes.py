@@ -33,6 +33,8 @@ from jaxtyping import Bool, Float, Float32
 from vcjax.conditions.base import FilePath
 from vcjax.conditions.camera import Camera
 from vcjax.conditions.drawing import (
+    MAX_CORNERS,
+    MAX_NUMBER,
     Drawing,
     Number,
     Point,
@@ -43,7 +45,7 @@ from vcjax.conditions.drawing import (
     inside,
     rotation,
 )
-from vcjax.conditions.svg import parse_svg
+from vcjax.conditions.svg import check_strokes, parse_svg
 from vcjax.errors import BadInput
 from vcjax.input_files import parse_json, read_text
 from vcjax.settings import typed
@@ -80,11 +82,13 @@ class Stroke:
         _check_keys("scale", self.scale, above=0)
         _check_keys("rotation", self.rotation)
         if self.region is not None:
-            check_points("the region of a stroke", self.region, at_least=3)
+            check_points("the region of a stroke", self.region, at_least=3, at_most=MAX_CORNERS)
             if self.width is not None:
                 raise BadInput("a stroke must have a region or a width, not both")
-        if self.width is not None and not 0 < self.width < np.inf:
-            raise BadInput(f"the width of a stroke must be above 0, not {self.width}")
+        if self.width is not None and not 0 < self.width <= MAX_NUMBER:
+            raise BadInput(
+                f"the width of a stroke must be above 0 and at most {MAX_NUMBER:g}, not {self.width}"
+            )
         if self.times is not None:
             if len(self.times) != len(self.points):
                 raise BadInput(
@@ -131,6 +135,7 @@ class Strokes:
 
     def __post_init__(self) -> None:
         Drawing(self.size)
+        check_strokes(len(self.strokes))
 
     def tracks(self, frames: int, height: int, width: int) -> Float[np.ndarray, "S F 2"]:
         """Return the position (x, y) of each stroke in each frame of a clip.
@@ -249,7 +254,14 @@ def _keyed(keys: tuple[tuple[Number, ...], ...], time: np.ndarray, default: floa
 
 def _check_keys(what: str, keys: tuple[tuple[Number, ...], ...], above: Number = -np.inf) -> None:
     for key in keys:
-        if len(key) != 2 or not np.isfinite(key).all() or key[1] <= above:
+        if (
+            len(key) != 2
+            or not np.isfinite(key).all()
+            or not above < key[1] <= MAX_NUMBER
+            or key[1] < -MAX_NUMBER
+        ):
             limit = "" if above == -np.inf else f" above {above:g}"
-            raise BadInput(f"{what} of a stroke must be pairs of a time and a number{limit}, not {list(key)}")
+            raise BadInput(
+                f"{what} of a stroke must be pairs of a time and a number{limit} within {MAX_NUMBER:g}, not {list(key)}"
+            )
     check_times(f"times of the {what} of a stroke", tuple(key[0] for key in keys))

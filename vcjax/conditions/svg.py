@@ -15,6 +15,7 @@ import numpy as np
 from vcjax.conditions.drawing import check_points
 from vcjax.errors import BadInput
 
+MAX_STROKES = 1_000  # each of which is compared with each pixel of each frame
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _COMMAND = "[A-DF-Za-df-z]"  # without e, which occurs in numbers
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "Q": 4, "C": 6, "Z": 0}  # numbers per command
@@ -39,9 +40,18 @@ def parse_svg(text: str) -> dict[str, Any]:
             points = [[x - left, y - top] for x, y in line]
             check_points("points of a path", tuple(map(tuple, points)), at_least=2)
             strokes.append({"points": points, "width": stroke_width})
+            check_strokes(len(strokes))
     if not strokes:
         raise BadInput("the drawing must have at least one path")
     return {"size": [width, height], "strokes": strokes}
+
+
+def check_strokes(count: int) -> None:
+    """Raise BadInput where there are more strokes than are drawn in reasonable time."""
+    if count > MAX_STROKES:
+        raise BadInput(
+            f"a drawing must have at most {MAX_STROKES} strokes, not {count} or more; join or leave some"
+        )
 
 
 def _view_box(root: ElementTree.Element) -> list[float]:

@@ -13,6 +13,9 @@ from vcjax.errors import VcjaxWarning
 from vcjax.platforms import platform
 
 CACHE_VARIABLE = "VCJAX_CACHE"
+OPTIONS_VARIABLE = (
+    "VCJAX_COMPILER_OPTIONS"  # `none` compiles without the options below, such as for another jaxlib
+)
 
 # XLA's CPU backend calls the library YNNPACK for convolutions, matrix products and reductions, but its own
 # implementations are faster for the blocks of the UNet (docs/measurements.md). The option lists the
@@ -64,7 +67,7 @@ class jit:
     def _jitted(self) -> Any:
         name = platform()
         if name not in self._by_platform:
-            options = self._by_backend.get(name)
+            options = None if os.environ.get(OPTIONS_VARIABLE) == "none" else self._by_backend.get(name)
             # A function of its own: JAX shares what it has traced between jitted functions of one.
             function = functools.wraps(self.__wrapped__)(lambda *args, **kw: self.__wrapped__(*args, **kw))
             self._by_platform[name] = jax.jit(function, compiler_options=options, **self._options)
@@ -91,11 +94,12 @@ def cache_folder() -> Path:
 def enable_cache() -> None:
     """Enable JAX's persistent compilation cache for all programs, regardless of size or compile time.
 
-    A cache folder configured in JAX (also by JAX_COMPILATION_CACHE_DIR) takes precedence over `cache_folder`.
-    If the folder cannot be created, a warning is issued and the cache stays disabled.
+    Where a cache folder is configured in JAX (also by JAX_COMPILATION_CACHE_DIR), its configuration is left as it is. If
+    the folder cannot be created, a warning is issued and the cache stays disabled.
     """
-    configured = jax.config.values["jax_compilation_cache_dir"]
-    folder = Path(configured) if configured else cache_folder()
+    if jax.config.values["jax_compilation_cache_dir"]:
+        return
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
