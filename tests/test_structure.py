@@ -17,7 +17,8 @@ import vcjax
 PACKAGE = Path(vcjax.__file__).parent
 FLOORS = [
     {"errors"},
-    {"files", "input_files", "settings", "platforms", "progress"},
+    {"input_files"},
+    {"files", "settings", "platforms", "progress"},
     {"kernels", "video", "diffusion"},
     {"models", "parallel"},
     {"conditions"},
