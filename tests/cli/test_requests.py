@@ -45,7 +45,9 @@ def test_what_has_changed_since_is_named(vc, video, tmp_path):
     refused(
         vc("generate", "--replay", first, "--out", tmp_path / "again.gif"), "model tiny (", "is now tiny ("
     )
-    refused(vc("generate", "--replay", video, "--out", tmp_path / "again.mp4"), "holds no request")
+    refused(
+        vc("generate", "--replay", video, "--out", tmp_path / "again.mp4"), "cannot be read: No such file"
+    )
     refused(vc("generate", "--replay", first, "--out", tmp_path / "again.png"), "must end in .gif")
     refused(vc("generate", "--replay", first, "--steps", 3), "--replay takes its request from the file")
     assert not (tmp_path / "again.gif").exists()

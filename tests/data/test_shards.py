@@ -67,7 +67,10 @@ EDITS = {
     "no files": (lambda t: t["splits"].update(train=[]), r"splits\.train of a data set must be"),
     "huge": (lambda t: t["splits"].update(train=[10**30, 2]), r"splits\.train of a data set must be"),
     "vector": (lambda t: t["conditions"]["style"].update(embed_dim=8), "cannot be decoded"),
-    "negative vector": (lambda t: t["conditions"]["style"].update(embed_dim=-8), "style has shape"),
+    "negative vector": (
+        lambda t: t["conditions"]["style"].update(embed_dim=-8),
+        r"conditions\.style\.embed_dim must be",
+    ),
     "scale": (lambda t: t["conditions"]["depth"].update(scale=2.0), "depth has shape"),
     "not stored": (lambda t: t["conditions"].update(sketch={}), "cannot be decoded"),
 }
