@@ -50,8 +50,9 @@ def config(base, out, stage=None, **changes):
 
 @pytest.fixture(scope="module")
 def trained(base, tmp_path_factory):
-    run = config(base, tmp_path_factory.mktemp("trained"))
+    run = config(base, tmp_path_factory.mktemp("trained"), sample_every=4)
     assert train(run, build_task(run)) == 4
+    assert list(Path(run.out).rglob("*.mp4"))  # a sample, with the adapters
     return run
 
 

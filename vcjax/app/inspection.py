@@ -73,7 +73,7 @@ def _describe_frames(path: Path, limits: dict[str, int]) -> dict[str, Any]:
 def _table(path: Path) -> Any:
     """Return the content of a drawing in JSON; None for SVG, which is parsed to see that it can be."""
     if path.suffix.lower() == ".json":
-        from vcjax.conditions.keyframes import read_json
+        from vcjax.input_files import read_json
 
         return read_json(path)
     from vcjax.conditions.strokes import strokes

@@ -66,7 +66,7 @@ def load(
     folder = folder_of(model)
     table = read_config(folder)
     spec = model_from_config(table, str(folder / CONFIG))
-    networks = spec.networks.with_dtype(_compute_dtype(dtype))
+    networks = spec.networks.with_dtype(compute_dtype(dtype))
     if table.get("untrained") is None:  # extraction networks without weights are absent
         missing = FROZEN.keys() - table.get("files", {}).keys()
         networks = dataclasses.replace(networks, **dict.fromkeys(missing))
@@ -191,7 +191,7 @@ def _read_unet(
     return read_component(folder, config, "unet", dtype="float32", place=merged)
 
 
-def _compute_dtype(dtype: Any) -> Any:
+def compute_dtype(dtype: Any) -> Any:
     """Return the compute type; if `dtype` is None, float32 on a CPU and bfloat16 on accelerators.
 
     Raises:

@@ -28,8 +28,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from vcjax.conditions.drawing import Drawing, Number, Point, check_points, inside
-from vcjax.conditions.keyframes import read_json
 from vcjax.errors import BadInput
+from vcjax.input_files import read_json
 from vcjax.settings import typed
 
 TIME_TOLERANCE = 1e-9  # of the clip: a key at the time of a frame holds in it, whatever the rounding
