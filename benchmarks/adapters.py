@@ -98,11 +98,12 @@ def main() -> None:
         adapters = {str(adapter): strength}
         figures: dict[str, list[float]] = {"palette": [], "depth": [], "sketch": []}
         for index in range(FIRST, FIRST + arguments.clips):
-            text = {"text": caption(index), "seed": index, "adapters": adapters}
+            text: dict[str, Any] = {"text": caption(index), "seed": index, "adapters": adapters}
             figures["palette"].append(distance(composer(**text).frames))
             truth = clip(index)
             for condition, map_ in (("depth", truth.depth), ("sketch", truth.outline)):
-                frames = composer(**text, **{condition: np.asarray(map_)}).frames
+                conditions: dict[str, Any] = {condition: np.asarray(map_)}
+                frames = composer(**text, **conditions).frames
                 known = without_look(frames) if strength == 1 else frames
                 figures[condition].append(metric(condition, known, index))
         rows[name] = {key: float(np.mean(values)) for key, values in figures.items()}

@@ -27,6 +27,7 @@ from vcjax.cli.options import (
 from vcjax.cli.terminal import console
 from vcjax.diffusion.timesteps import SPACINGS
 from vcjax.errors import BadInput
+from vcjax.input_files import read_text
 from vcjax.input_files import parse_json
 from vcjax.progress import ProgressCallback, no_progress, report_progress
 
@@ -363,11 +364,9 @@ def _batch(file: Path, load: Callable[[str], Any], overwrite: bool) -> int:
 
 def _lines(file: Path) -> list[tuple[int, str]]:
     """Return the lines of a batch file that are not empty, with their numbers."""
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    lines = [
+        (number, line) for number, line in enumerate(read_text(file).splitlines(), start=1) if line.strip()
+    ]
     if not lines:
         raise BadInput(f"{file} holds no request")
     return lines
