@@ -27,8 +27,7 @@ from vcjax.cli.options import (
 from vcjax.cli.terminal import console
 from vcjax.diffusion.timesteps import SPACINGS
 from vcjax.errors import BadInput
-from vcjax.input_files import read_text
-from vcjax.input_files import parse_json
+from vcjax.input_files import parse_json, read_text
 from vcjax.progress import ProgressCallback, no_progress, report_progress
 
 Weights = Annotated[
