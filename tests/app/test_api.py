@@ -208,7 +208,7 @@ def test_the_description_of_the_interface_names_every_route(server):
     request = table["paths"]["/api/requests"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(request["properties"]["request"]["properties"]) == set(Request().to_json()) | {
         "positive", "negative", "branches", "guidance", "guidance_interval", "sampler", "spacing", "steps", "frames",
-        "size", "fps", "audio",
+        "size", "fps", "audio", "adapters",
     }  # fmt: skip
     for path, operations in table["paths"].items():
         for operation in operations.values():

@@ -102,7 +102,7 @@ def test_a_batch_makes_what_it_can_and_lists_the_rest(vc, tmp_path):
     assert code == 1
     assert out.split() == [str(tmp_path / f"{i:02d}.gif") for i in (1, 3, 4)]
     assert "requests.jsonl:1: request has no setting 'colour'" in err
-    assert "requests.jsonl:3: the number of sampling steps must be from 1" in err
+    assert "requests.jsonl:3: steps of sampling must be from 1" in err
     assert "requests.jsonl:6: the request is not valid json" in err
     assert "3 of 6 requests failed" in err
     single = ["--text", "a red circle", "--seed", 3, "--steps", 2, "--frames", 3]

@@ -177,7 +177,7 @@ def test_the_map_to_colours_is_found_where_there_is_one():
         ({"guidance_every": 0}, "guidance_every must be at least 1, not 0"),
         ({"reuse_every": -2}, "reuse_every must be at least 1, not -2"),
         ({"reuse_every": 2, "guidance_every": 3}, "must be equal where both are above 1, not 3 and 2"),
-        ({"sampler": "lcm", "steps": 51}, "number of sampling steps must be from 1 to 50, not 51"),
+        ({"sampler": "lcm", "steps": 51}, "steps of sampling must be from 1 to 50, not 51"),
         ({"sampler": "unipc", "eta": 0.5}, "eta must be 0 for this sampler"),
     ],
 )

@@ -72,7 +72,7 @@ def test_masks_differ_from_clip_to_clip_and_from_epoch_to_epoch(tmp_path):
     ("changes", "said"),
     [
         ({"data": "nowhere"}, "nowhere is not a prepared data set"),
-        ({"task": "autoencoder"}, "config.data is for tasks diffusion and consistency"),
+        ({"task": "autoencoder"}, "config.data is for tasks diffusion, consistency and adapters"),
         ({"loader": {"workers": -1}}, "config.loader.workers"),
         (
             {"model": {**MODEL_WITH_MASK, "clip": {**MODEL["clip"], "frames": 4}}},

@@ -40,7 +40,7 @@ def test_an_interruption_between_components_leaves_the_model_as_it_was(
 ):
     out = tmp_path / "model"
     if exists:
-        module._write(run, state(1.0), out, "float16")
+        module._write(run, state(1.0).ema, out, "float16")
     before = content(tmp_path)
     written = []
 
@@ -52,7 +52,7 @@ def test_an_interruption_between_components_leaves_the_model_as_it_was(
 
     monkeypatch.setattr(module, "write_component", failing)
     with pytest.raises((BadInput, KeyboardInterrupt, SystemExit)):
-        module._write(run, state(2.0), out, "float16")
+        module._write(run, state(2.0).ema, out, "float16")
     assert written == ["unet"]
     assert content(tmp_path) == before
     assert out.exists() == exists
@@ -68,5 +68,5 @@ def test_nothing_is_written_outside_of_the_folder(run, tmp_path):
     with pytest.raises(
         BadInput, match=r"files\.depth\.file must be the name of a file in the folder, not '\.\./secret'"
     ):
-        module._write(run, state(1.0), tmp_path / "deeper" / "model", "float16")
+        module._write(run, state(1.0).ema, tmp_path / "deeper" / "model", "float16")
     assert content(tmp_path) == before

@@ -70,7 +70,10 @@ class Uploads:
         try:
             digest = await self._write(unfinished, name, body)
             path = self._folder / f"{digest}{suffix}"
-            if not self._description(path).is_file():
+            there = self._description(path).is_file()
+            if (
+                not there or self.describe(path.name)["name"] == path.name
+            ):  # new, or made by the server without a name
                 table = {
                     "name": Path(name).name[:NAME_LENGTH],
                     **await self._decoder.describe(unfinished, name),
