@@ -270,6 +270,7 @@ def serve(app: Starlette, listening: socket.socket, limits: Any) -> None:
         app,
         http=BoundedProtocol.with_limit(limits.header_seconds),
         ws="none",
+        loop="asyncio",  # uvloop forks to start processes, which JAX's threads do not survive
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
