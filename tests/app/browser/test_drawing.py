@@ -298,3 +298,24 @@ def test_a_strength_curve_is_drawn_and_changed_by_keys(page):
     assert len(page.condition("motion")["strength"]["frames"]) == 1
     page.fill("to", 60)
     assert page.condition("motion")["strength"]["steps"] == [0, 60]
+
+
+def test_a_new_page_is_ready_to_draw(page):
+    page.press(".welcome button")
+    page.tool("select")
+    page.show_frame(7)
+    page.js("document.activeElement.blur()")
+    page.keys(Keys.SPACE)
+    page.wait(lambda: page.js("return vcjax.app.clock.playing"), "it plays")
+    for begin in (lambda: page.press(".new"), page.open):
+        begin()
+        page.wait(
+            lambda: page.find("canvas.canvas").get_attribute("data-tool") == "stroke", "a stroke is drawn"
+        )
+        assert page.find(".tool[data-tool=stroke]").get_attribute("aria-pressed") == "true"
+        assert page.find(".frame-number").text == "0 / 15"
+        assert not page.js("return vcjax.app.clock.playing")
+        page.drag((16, 20), (48, 20))
+        page.wait(lambda: len(page.condition("motion")["value"]["strokes"]) == 1, "the arrow is there")
+        page.keys("z", control=True)
+        page.tool("select")

@@ -3,11 +3,12 @@
 import { framesAddress, upload, uploadInfo } from "./api.js";
 import { slug } from "./dom.js";
 import { Clock, Sheets } from "./player.js";
-import { baseOf, clipOf, documentOf, emptyDocument, inputOf, isTable, maskOption, modelOf, setInput, setSetting, underName, UPLOAD, uploadsIn } from "./request.js";
+import { baseOf, clipOf, documentOf, emptyDocument, inputOf, isEmpty, isTable, maskOption, modelOf, setInput, setSetting, underName, UPLOAD, uploadsIn } from "./request.js";
 import { Store } from "./store.js";
 
 const VIEW = "vcjax.view";
 const STATUS_SHOWN = 5000; // milliseconds
+const UNUSED = { condition: null, selection: [], tool: null }; // view of an empty page, on which the first drawing tool is in use
 const SETTINGS = ["model", "sampler", "spacing", "steps", "guidance", "guidance_rescale", "negative_text", "seeds", "frames", "size", "fps", "loop", "composite"];
 
 /** State of the page. */
@@ -16,7 +17,8 @@ export class App {
   constructor(catalogue) {
     this.catalogue = catalogue;
     this.store = new Store(localStorage, emptyDocument());
-    this.view = { condition: null, selection: [], tool: null, tab: "edit", field: "arrows", open: {}, job: null, jobs: [], compare: [], newSeed: false, ...savedView() };
+    this.view = { ...UNUSED, tab: "edit", field: "arrows", open: {}, job: null, jobs: [], compare: [], newSeed: false, ...savedView() };
+    if (isEmpty(this.doc)) Object.assign(this.view, UNUSED);
     this.errors = {}; // sentences about the request, by the part that they are about
     this.fileErrors = {}; // sentences about files that were refused, until something else is done
     this.banner = [];
@@ -214,9 +216,11 @@ export class App {
     this.setView({ tab: "edit", selection: [] });
   }
 
-  /** Begin with an empty document, in one step of undo. */
+  /** Begin with an empty document, in one step of undo, and as on an empty page: its first frame, ready to draw. */
   clear() {
     this.load({ conditions: {} });
+    this.clock.seek(0);
+    this.setView(UNUSED);
   }
 }
 

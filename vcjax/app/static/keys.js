@@ -36,18 +36,13 @@ function plain(app, event) {
   if (event.key === " ") {
     if (event.target.matches("button, a, summary, input[type=checkbox], label")) return false;
     clock.toggle();
-  } else if (event.key === ",") step(clock, -1);
-  else if (event.key === ".") step(clock, 1);
+  } else if (event.key === ",") clock.seek(clock.frame - 1);
+  else if (event.key === ".") clock.seek(clock.frame + 1);
   else if (event.key === "?") showHelp(app);
   else if (event.key === "Escape") editor.escape();
   else if ((event.key === "Delete" || event.key === "Backspace") && onCanvas) editor.deleteSelection();
   else return !event.altKey && letter(app, event);
   return true;
-}
-
-function step(clock, by) {
-  clock.pause();
-  clock.show(clock.frame + by);
 }
 
 function letter(app, event) {

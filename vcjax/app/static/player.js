@@ -31,6 +31,12 @@ export class Clock {
     this.#announce();
   }
 
+  /** Stop at a frame, such as one that somebody seeks. */
+  seek(frame) {
+    this.playing = false;
+    this.show(frame);
+  }
+
   toggle() {
     if (this.playing) this.pause();
     else this.play();

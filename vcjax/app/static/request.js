@@ -6,6 +6,9 @@ export const UPLOAD = "upload:";
 /** Return a document without anything. */
 export const emptyDocument = () => ({ request: { conditions: {} }, off: {}, base: null, source: null });
 
+/** Return whether a document holds nothing that could be seen on the canvas. */
+export const isEmpty = (doc) => !Object.keys(doc.request.conditions).length && !doc.base && !doc.source;
+
 /** Return whether something is a table, not a list and not null. */
 export const isTable = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 

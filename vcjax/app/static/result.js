@@ -69,10 +69,10 @@ function video(app, job, key) {
 function transport(app) {
   const { clock } = app;
   return h("div", { class: "row centre transport", key: "transport" },
-    button("Previous frame (,)", "previous", () => { clock.pause(); clock.show(clock.frame - 1); }, { class: "quiet" }),
+    button("Previous frame (,)", "previous", () => clock.seek(clock.frame - 1), { class: "quiet" }),
     button(clock.playing ? "Pause (Space)" : "Play (Space)", clock.playing ? "pause" : "play", () => clock.toggle(), { class: "play", key: "play" }),
-    button("Next frame (.)", "next", () => { clock.pause(); clock.show(clock.frame + 1); }, { class: "quiet" }),
-    h("input", { type: "range", class: "scrub", key: "scrub", min: 0, max: clock.frames - 1, step: 1, value: clock.frame, "aria-label": "Frame of the video", oninput: (event) => { clock.pause(); clock.show(event.target.valueAsNumber); } }),
+    button("Next frame (.)", "next", () => clock.seek(clock.frame + 1), { class: "quiet" }),
+    h("input", { type: "range", class: "scrub", key: "scrub", min: 0, max: clock.frames - 1, step: 1, value: clock.frame, "aria-label": "Frame of the video", oninput: (event) => clock.seek(event.target.valueAsNumber) }),
     h("output", { class: "frame-number" }, `${clock.frame} / ${clock.frames - 1}`));
 }
 

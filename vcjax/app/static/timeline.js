@@ -10,10 +10,7 @@ export function timeline(app) {
   const { clock, clip } = app;
   const last = Math.max(1, clip.frames - 1);
   const frame = clock.frame % clip.frames;
-  const go = (next) => {
-    clock.pause();
-    clock.show(next);
-  };
+  const go = (next) => clock.seek(next);
   return [
     h("div", { class: "row transport" },
       button("Previous frame (,)", "previous", () => go(frame - 1), { class: "quiet", "aria-keyshortcuts": "," }),

@@ -25,7 +25,9 @@ export function fitTool(app) {
   const tools = toolsFor(app.model);
   const current = tools.find(({ info }) => info.id === app.view.tool);
   const wanted = current?.info.drawings.includes(drawing) ? current : tools.find(({ info }) => info.drawings.includes(drawing) && info.id !== "select");
-  if (wanted && wanted.info.id !== app.editor.tool?.constructor.info.id) useTool(app, wanted.info.id);
+  if (!wanted) return;
+  const { id } = wanted.info;
+  if (id !== app.editor.tool?.constructor.info.id || id !== app.view.tool) useTool(app, id);
 }
 
 /** Return the tool bar. */
