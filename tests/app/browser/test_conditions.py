@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 pytestmark = pytest.mark.browser
 
@@ -40,7 +41,7 @@ def test_a_source_video_is_shared_by_the_conditions_that_are_ticked(page, media)
     }
     images = "return vcjax.app.jobs.preview?.images"
     page.wait(lambda: page.js(images) == {"depth": 16, "sketch": 16}, "they are extracted")
-    thumb = "[data-condition=depth] canvas.thumb"
+    thumb = "[data-condition=depth] .thumb canvas"
     bright = """
       const canvas = document.querySelector(arguments[0]);
       return canvas?.sheet?.image && Math.max(...canvas.getContext("2d").getImageData(0, 0, 64, 64).data.filter((_, i) => i % 4 < 3));
@@ -85,3 +86,47 @@ def test_an_area_and_an_array_are_taken_as_files(page, media, tmp_path):
     assert page.condition("motion")["strength"]["area"].endswith(".png")
     page.wait(lambda: page.js("return vcjax.app.jobs.preview?.images.motion") == 16, "the server takes both")
     assert page.js("return vcjax.app.errors") == {}
+
+
+def test_the_cards_stay_where_they_are_when_their_pictures_come(page, media):
+    place = "return document.querySelector('[data-condition=single_sketch]').getBoundingClientRect().top"
+    page.js("""
+      window.places = new Set();
+      vcjax.app.renderers.add(() => vcjax.app.doc.request.conditions.depth
+        && places.add(document.querySelector("[data-condition=single_sketch]").getBoundingClientRect().top));
+    """)
+    page.choose("A video that depth is extracted from", media / "walk.mp4")
+    page.wait(lambda: "reading" in page.find("[data-condition=depth] .thumb").text, "a picture is announced")
+    drawn = "return Boolean(document.querySelector('[data-condition=depth] .thumb canvas')?.sheet.image)"
+    page.wait(lambda: page.js(drawn), "the picture is there")
+    page.wait(lambda: page.find("[data-condition=depth] .thumb").text == "", "nothing is announced any more")
+    assert page.js("return [...places]") == [page.js(place)]
+
+
+def test_the_button_of_a_picture_at_a_frame_follows_the_frame_and_keeps_its_width(page):
+    page.tool("mask-polygon")
+    button = page.find('[data-condition=mask] label[title^="A picture that the frame"]')
+    widths = set()
+    for frame in (0, 9, 10, 15):
+        page.show_frame(frame)
+        page.wait(lambda frame=frame: button.text == f"Picture at frame {frame}", f"it names frame {frame}")
+        widths.add(button.rect["width"])
+    assert len(widths) == 1
+    page.js("document.activeElement.blur()")
+    page.keys(Keys.SPACE)
+    page.wait(lambda: page.js("return vcjax.app.clock.playing"), "it plays")
+    page.wait(lambda: button.text != "Picture at frame 15", "it follows what plays")
+
+
+def test_a_mask_says_that_its_holes_are_random_until_one_is_drawn(page, media):
+    page.choose("A video that mask is extracted from", media / "walk.mp4")
+    page.wait(lambda: page.condition("mask"), "the mask has its source")
+    card = page.find("[data-condition=mask]")
+    page.wait(lambda: "random holes until a mask is drawn" in card.text, "it is said")
+    page.tool("mask-brush")
+    page.drag((10, 20), (50, 20))
+    page.wait(lambda: "random holes" not in card.text, "it is not true any more")
+
+
+def test_names_of_conditions_are_shown_with_spaces(page):
+    assert page.find("[data-condition=single_sketch] strong").text == "single sketch"

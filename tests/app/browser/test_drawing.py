@@ -319,3 +319,74 @@ def test_a_new_page_is_ready_to_draw(page):
         page.wait(lambda: len(page.condition("motion")["value"]["strokes"]) == 1, "the arrow is there")
         page.keys("z", control=True)
         page.tool("select")
+
+
+def test_a_painted_key_is_moved_from_the_frame_where_it_is_dragged(page, media):
+    page.choose("A video that mask is extracted from", media / "walk.mp4")
+    page.wait(lambda: page.condition("mask"), "the mask has its source")
+    page.tool("mask-brush")
+    page.fill("Width", 8)
+    page.drag((10, 16), (30, 16))
+    page.drag((10, 22), (30, 22))
+    before = page.document()
+    page.tool("select")
+    page.drag((20, 40), (30, 50))  # beside the lines
+    assert page.document() == before
+    page.show_frame(10)
+    page.drag((20, 16), (36, 40))
+    frames = hidden(page)
+    assert frames[:, 16, 20].tolist() == [True] * 10 + [False] * 6
+    assert frames[:, 46, 36].tolist() == [False] * 10 + [True] * 6
+    assert "holds until the next key" in page.find("#inspector").text
+    page.drag((36, 40), (36, 30))  # the key that is there moves again
+    assert len(page.condition("mask")["extract_options"]["hide"]["keys"]) == 2
+    page.keys("z", "z", control=True)
+    assert page.document() == before
+
+
+def test_times_are_shown_and_edited_as_frames(page, tmp_path):
+    points = [[10, 10], [20, 10], [30, 12], [40, 10]]
+    stroke = {"points": points, "times": [0.1, 1 / 3, 0.123456789 + 0.4, 1], "rotation": [[0, 0], [0.7, 9]]}
+    (tmp_path / "drawing.json").write_text(json.dumps({"size": [64, 64], "strokes": [stroke]}))
+    page.drop("[data-condition=motion]", tmp_path / "drawing.json")
+    page.wait(lambda: page.condition("motion"), "the drawing is taken")
+    page.tool("select")
+    page.click((25, 11))
+    fields = page.wait(lambda: page.all('#inspector [aria-label^="frame of"]'), "frames are shown")
+    assert [field.get_property("value") for field in fields] == ["1.5", "5", "7.852", "15", "0", "10.5"]
+    for field in fields:
+        field.click()
+        field.send_keys(Keys.END, Keys.TAB)
+    assert page.condition("motion")["value"]["strokes"] == [stroke]
+    page.fill("frame of point 2", 6)
+    page.fill("frame of Rotation keys 2", 15)
+    changed = page.condition("motion")["value"]["strokes"][0]
+    assert changed["times"] == [0.1, pytest.approx(6 / 15), stroke["times"][2], 1]
+    assert changed["rotation"] == [[0, 0], [1, 9]]
+    assert page.find(".mark.point:nth-child(2)").get_attribute("title") == "point 2, at frame 6"
+
+
+def test_a_painted_key_that_is_dragged_to_a_frame_holds_from_that_frame(page, media):
+    page.choose("A video that mask is extracted from", media / "walk.mp4")
+    page.wait(lambda: page.condition("mask"), "the mask has its source")
+    page.tool("mask-brush")
+    page.drag((10, 20), (50, 20))
+    page.show_frame(9)
+    page.drag((10, 50), (50, 50))
+    mark = page.wait(lambda: page.all(".mark.mask")[1:], "there are two keys")[0]
+    page.js("arguments[0].focus()", mark)
+    page.keys(Keys.ARROW_RIGHT)
+    assert hidden(page)[:, 50, 30].tolist() == [False] * 10 + [True] * 6
+
+
+def test_the_first_point_of_a_curve_keeps_the_strength_of_the_first_frame(page):
+    page.press(".welcome button")
+    page.press('[aria-label="More of motion"]')
+    plot = page.find("[data-condition=motion] .curve-plot")
+    page.js("arguments[0].scrollIntoView({ block: 'center' })", plot)
+    box = plot.rect
+    across, up = (8 + 8 / 15 * 224) / 240, (8 + 0.75 * 68) / 84  # frame 8, factor 0.5
+    for kind in ("move", "down", "up"):
+        page.mouse(kind, (box["x"] + across * box["width"], box["y"] + up * box["height"]), on_screen=True)
+    page.wait(lambda: "strength" in page.condition("motion"), "the curve begins")
+    assert page.condition("motion")["strength"]["frames"] == [[0, 1], [8, 0.5]]

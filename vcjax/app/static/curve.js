@@ -51,10 +51,13 @@ function valueAt(points, frame) {
   return tidy(from + ((to - from) * (frame - a)) / (b - a), 2);
 }
 
-/** Return points with another one, in place of one at the same frame, and its index. */
+/**
+ * Return points with another one, in place of one at the same frame, and its index. The first one of a curve changes the
+ * strength from there on: what frame 0 had is kept.
+ */
 function add(points, [frame, factor], last) {
   const at = Math.min(last, Math.max(0, Math.round(frame)));
-  const others = points.filter((point) => point[0] !== at);
+  const others = points.length ? points.filter((point) => point[0] !== at) : [[0, 1]].filter(() => at > 0);
   const index = others.filter((point) => point[0] < at).length;
   return { points: [...others.slice(0, index), [at, factor], ...others.slice(index)], index };
 }

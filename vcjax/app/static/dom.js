@@ -121,6 +121,9 @@ export function debounced(callback, milliseconds) {
   };
 }
 
+/** Return the name of a condition as people read it. */
+export const shownName = (name) => name.replaceAll("_", " ");
+
 /** Return a unique part of an id of an element. */
 export function slug(text) {
   return text.replace(/[^A-Za-z0-9]+/g, "-");

@@ -17,6 +17,12 @@ export function button(title, iconName, onclick, { text = "", ...props } = {}) {
   return h("button", { type: "button", title, ...(text ? {} : { "aria-label": title }), ...props, onclick }, iconName && icon(iconName), text && h("span", {}, text));
 }
 
+/** Return the number of the frame that the canvas shows, which follows it everywhere. */
+export function frameNow(app) {
+  const { frames } = app.clip;
+  return h("span", { class: "frame-now", key: "frame", style: { minWidth: `${String(frames - 1).length}ch` } }, app.clock.frame % frames);
+}
+
 /**
  * Return a number field with a label.
  * @param {App} app
@@ -61,7 +67,7 @@ export function check(text, checked, change, props = {}) {
 
 /** Return a button that chooses a file, on which files can be dropped too. */
 export function fileButton(title, { text, iconName = "file", accept, choose, key, primary = false }) {
-  const input = h("input", { type: "file", accept, class: "hidden-file", key: "file", "aria-label": title, onchange: (event) => {
+  const input = h("input", { type: "file", accept, class: "hidden-file", key: "file", "aria-label": title, title, onchange: (event) => {
     const [file] = event.target.files;
     event.target.value = "";
     if (file) choose(file);

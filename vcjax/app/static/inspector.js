@@ -1,13 +1,12 @@
 // Properties of what is selected on the canvas, all as number fields.
 
 import { h, tidy } from "./dom.js";
-import { button, check, choice, numberField } from "./fields.js";
+import { button, check, choice, frameNow, numberField } from "./fields.js";
 import { icon } from "./icons.js";
-import { fixTimes, insertKey, keyAt, maskKey, maskPolygon, paintedKey, parse } from "./objects.js";
+import { fixTimes, insertKey, keyAt, maskKey, maskPolygon, paintKey, paintedKey, parse } from "./objects.js";
 import { colourOf } from "./scene.js";
-import { cameraState, rotationOf, scaleOf, timesOf, widthOf } from "./strokes.js";
+import { cameraState, frameOf, rotationOf, scaleOf, timeOf, timesOf, widthOf } from "./strokes.js";
 import { editedTime, setCamera, stateKey } from "./tools/camera.js";
-import { paintKey } from "./tools/brush.js";
 
 /** Return the inspector. */
 export function inspector(app) {
@@ -30,6 +29,13 @@ export function inspector(app) {
 
 const edit = (app, mutate) => app.editor.editTable(mutate);
 const change = (app, mutate) => app.editor.changeTable(mutate);
+
+/** Return a field of the frame of a time from 0 to 1; `set` gets a drawing and the time, only when somebody types. */
+function frameField(app, { label, time, set, disabled = false }) {
+  const { frames } = app.clip;
+  return numberField(app, { label, hideLabel: true, value: frameOf(time, frames), min: 0, max: frames - 1, step: 1, key: "frame", disabled: disabled || frames < 2,
+    input: (frame) => frame !== undefined && edit(app, (table) => set(table, timeOf(frame, frames))) });
+}
 
 function strokeList(app, table) {
   return h("ul", { class: "object-list", key: "strokes" }, table.strokes.map((stroke, index) =>
@@ -79,12 +85,11 @@ function pointsTable(app, stroke, index) {
   const selected = app.editor.selection.map(parse).filter(({ part }) => part === "point").map(({ sub }) => sub);
   const ofPoint = (i, axis) => (value) => value !== undefined && edit(app, (table) => (table.strokes[index].points[i][axis] = value));
   return h("fieldset", { key: "points" }, h("legend", {}, "Points"),
-    h("div", { class: "table-head four" }, ["x", "y", "time", ""].map((text) => h("span", {}, text))),
+    h("div", { class: "table-head four" }, ["x", "y", "frame", ""].map((text) => h("span", {}, text))),
     stroke.points.map((point, i) => h("div", { class: selected.includes(i) ? "table-row four selected" : "table-row four", key: i },
       numberField(app, { label: `x of point ${i + 1}`, hideLabel: true, value: point[0], key: "x", input: ofPoint(i, 0) }),
       numberField(app, { label: `y of point ${i + 1}`, hideLabel: true, value: point[1], key: "y", input: ofPoint(i, 1) }),
-      numberField(app, { label: `time of point ${i + 1}`, hideLabel: true, value: tidy(times[i], 4), min: 0, max: 1, step: 0.05, key: "t", disabled: stroke.points.length < 2,
-        input: (value) => value !== undefined && edit(app, (table) => (fixTimes(table.strokes[index])[i] = value)) }),
+      frameField(app, { label: `frame of point ${i + 1}`, time: times[i], disabled: stroke.points.length < 2, set: (table, time) => (fixTimes(table.strokes[index])[i] = time) }),
       button(`Remove point ${i + 1}`, "close", () => removePoint(app, index, i), { class: "quiet", key: "remove" }))),
     h("div", { class: "row" },
       stroke.points.length > 1 && button("Add a point after the selected one", "add", () => app.editor.addPoint(), { text: "Add point", class: "link", key: "add" }),
@@ -109,13 +114,13 @@ function keysTable(app, stroke, index, { key, title, unit, now, first, min }) {
     const begun = others.length || time === 0 ? others : [[0, first]];
     write(table, [...begun, [time, tidy(now(stroke, time), 3)]]);
   });
-  const set = (i, column) => (value) => value !== undefined && !(column === 1 && min === 0 && value <= 0) && edit(app, (table) => (table.strokes[index][key][i][column] = value));
+  const set = (i) => (value) => value !== undefined && !(min === 0 && value <= 0) && edit(app, (table) => (table.strokes[index][key][i][1] = value));
   return h("fieldset", { key }, h("legend", {}, title),
     keys.map((pair, i) => h("div", { class: "table-row three", key: i },
-      numberField(app, { label: `time of ${title} ${i + 1}`, hideLabel: true, value: pair[0], min: 0, max: 1, step: 0.05, key: "t", input: set(i, 0) }),
-      numberField(app, { label: `${unit} of ${title} ${i + 1}`, hideLabel: true, value: pair[1], min, step: key === "scale" ? 0.1 : 5, key: "v", input: set(i, 1) }),
+      frameField(app, { label: `frame of ${title} ${i + 1}`, time: pair[0], set: (table, time) => (table.strokes[index][key][i][0] = time) }),
+      numberField(app, { label: `${unit} of ${title} ${i + 1}`, hideLabel: true, value: pair[1], min, step: key === "scale" ? 0.1 : 5, key: "v", input: set(i) }),
       button(`Remove this key`, "close", () => change(app, (table) => write(table, keys.filter((_, j) => j !== i))), { class: "quiet", key: "remove" }))),
-    button(`Add a key at this frame (${unit})`, "add", add, { text: `Key at frame ${app.clock.frame}`, class: "link", key: "add" }));
+    button(`Add a key at this frame (${unit})`, "add", add, { text: ["Key at frame ", frameNow(app)], class: "link", key: "add" }));
 }
 
 function cameraPanel(app, camera) {
@@ -126,7 +131,7 @@ function cameraPanel(app, camera) {
   return h("section", { class: "panel", key: "camera", "aria-label": "Camera" },
     h("div", { class: "row" }, icon("camera"), h("strong", { class: "grow" }, "Camera"),
       camera && button("Remove the camera's motion", "trash", () => change(app, (table) => delete table.camera), { class: "quiet", key: "delete" })),
-    h("p", { class: "summary" }, onPath ? `At frame ${app.clock.frame}` : "From the first frame to the last"),
+    h("p", { class: "summary" }, onPath ? ["At frame ", frameNow(app)] : "From the first frame to the last"),
     h("div", { class: "pair" },
       numberField(app, { label: "Pan x", value: x, input: (value) => set({ pan: [value ?? 0, y] }) }),
       numberField(app, { label: "Pan y", value: y, input: (value) => set({ pan: [x, value ?? 0] }) }),
@@ -138,9 +143,9 @@ function cameraPanel(app, camera) {
     }) }),
     check("Path with keys", onPath, (on) => change(app, (table) => (on ? beginPath(table) : endPath(table)))),
     onPath && h("ul", { class: "object-list", key: "path" }, camera.path.map((key, i) => h("li", { class: "row", key: i },
-      button("Show this frame", null, () => app.clock.show(Math.round(key.time * (app.clip.frames - 1))), { text: `Key at ${tidy(key.time, 3)}`, class: "link grow", key: "go" }),
+      button("Show this frame", null, () => app.clock.show(Math.round(key.time * (app.clip.frames - 1))), { text: `Key at frame ${frameOf(key.time, app.clip.frames)}`, class: "link grow", key: "go" }),
       camera.path.length > 1 && button("Remove this key", "close", () => change(app, (table) => table.camera.path.splice(i, 1)), { class: "quiet", key: "remove" })))),
-    onPath && !keyAt(camera.path, app.editor.time) && button("Add a key at this frame", "add", () => change(app, (table) => insertKey(table.camera.path, stateKey(table.camera, app.editor.time))), { text: `Key at frame ${app.clock.frame}`, class: "link", key: "add key" }));
+    onPath && !keyAt(camera.path, app.editor.time) && button("Add a key at this frame", "add", () => change(app, (table) => insertKey(table.camera.path, stateKey(table.camera, app.editor.time))), { text: ["Key at frame ", frameNow(app)], class: "link", key: "add key" }));
 }
 
 function beginPath(table) {
@@ -167,13 +172,14 @@ function maskPanel(app, table) {
   return h("section", { class: "panel", key: "mask", "aria-label": "Hidden region" },
     h("div", { class: "row" }, h("strong", { class: "grow" }, isPolygon ? "Hidden polygon" : "Painted, hidden"),
       button("Remove all keys", "trash", () => change(app, (drawn) => (drawn.keys = [])), { class: "quiet", key: "delete" })),
+    h("p", { class: "summary", key: "holding" }, isPolygon ? "The polygon moves smoothly from one key to the next." : "What is painted holds until the next key; only polygons move smoothly from key to key."),
     h("ul", { class: "object-list" }, table.keys.map((key, i) => h("li", { class: "row", key: i },
-      button("Show this frame", null, () => app.clock.show(Math.round(key.time * (app.clip.frames - 1))), { text: "Key at", class: "link", key: "go" }),
-      numberField(app, { label: `time of key ${i + 1}`, hideLabel: true, value: tidy(key.time, 4), min: 0, max: 1, step: 0.05, key: "time", input: (value) => value !== undefined && edit(app, (drawn) => (drawn.keys[i].time = value)) }),
+      button("Show this frame", null, () => app.clock.show(Math.round(key.time * (app.clip.frames - 1))), { text: "Key at frame", class: "link", key: "go" }),
+      frameField(app, { label: `frame of key ${i + 1}`, time: key.time, set: (drawn, time) => (drawn.keys[i].time = time) }),
       h("span", { class: "summary grow" }, key.lines ? `${key.lines.length} ${key.lines.length === 1 ? "line" : "lines"}` : `${key.polygon.length} corners`),
       button("Remove this key", "close", () => change(app, (drawn) => drawn.keys.splice(i, 1)), { class: "quiet", key: "remove" })))),
-    !keyAt(table.keys, time) && button("Add a key at this frame", "add", add, { text: `Key at frame ${app.clock.frame}`, class: "link", key: "add" }),
-    polygon && h("fieldset", { key: "corners" }, h("legend", {}, `Corners at frame ${app.clock.frame}`), polygon.map((corner, i) => h("div", { class: "table-row two", key: i },
+    !keyAt(table.keys, time) && button("Add a key at this frame", "add", add, { text: ["Key at frame ", frameNow(app)], class: "link", key: "add" }),
+    polygon && h("fieldset", { key: "corners" }, h("legend", {}, ["Corners at frame ", frameNow(app)]), polygon.map((corner, i) => h("div", { class: "table-row two", key: i },
       [0, 1].map((axis) => numberField(app, { label: `${"xy"[axis]} of corner ${i + 1}`, hideLabel: true, value: corner[axis], key: axis, input: ofCorner(i, axis) }))))),
     lines?.length > 0 && button("Remove the last line of this key", "undo", () => change(app, (drawn) => paintKey(drawn, time).lines.pop()), { text: "Remove last line", class: "link", key: "pop" }));
 }

@@ -62,6 +62,11 @@ export class Jobs {
     return this.list().filter((job) => !isFinished(job)).reverse();
   }
 
+  /** Whether pictures of the conditions are on their way. */
+  get reads() {
+    return JSON.stringify(this.app.doc.request) !== this.previewed || Boolean(this.asked && !isFinished(this.previews.get(this.asked)));
+  }
+
   get open() {
     return this.all.get(this.app.view.job) ?? null;
   }

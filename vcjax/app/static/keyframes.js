@@ -1,11 +1,11 @@
 // Keyframes of a condition that is drawn as a mask: pictures that frames show, and videos that the clip continues or leads to.
 
 import { h } from "./dom.js";
-import { button, fileButton, numberField } from "./fields.js";
+import { button, fileButton, frameNow, numberField } from "./fields.js";
 import { inputOf, isTable, removeInput, setInput, UPLOAD, uploadId } from "./request.js";
 
 const OVERLAP = 4; // frames in common with a video, where a request does not say
-const VIDEOS = [["after", "Continues"], ["before", "Leads to"]];
+const VIDEOS = [["after", "Continues", "the clip begins with its last frames"], ["before", "Leads to", "the clip ends with its first frames"]];
 
 /** Return the keyframes of an input; null where it is something else. */
 export function keyframesOf(input) {
@@ -39,8 +39,13 @@ export function keyframesEditor(app, condition, input) {
       else value.overlap = overlap;
     }) }),
     h("div", { class: "ways" },
-      fileButton("A picture that the frame of the canvas shows", { text: `Picture at frame ${app.clock.frame}`, accept: "image/*", key: "picture", choose: (file) => add(app, condition, file, (value, image) => putPicture(value, app.clock.frame, image)) }),
-      VIDEOS.map(([key, title]) => fileButton(`A video that the clip ${title.toLowerCase()}`, { text: title, iconName: "video", accept: "video/*", key, choose: (file) => add(app, condition, file, (value, video) => (value[key] = video)) }))));
+      fileButton("A picture that the frame of the canvas shows", { text: ["Picture at frame ", frameNow(app)], accept: "image/*", key: "picture", choose: (file) => addPicture(app, condition, file) }),
+      VIDEOS.map(([key, title, help]) => fileButton(`A video that the clip ${title.toLowerCase()}: ${help}`, { text: title, iconName: "video", accept: "video/*", key, choose: (file) => add(app, condition, file, (value, video) => (value[key] = video)) }))));
+}
+
+function addPicture(app, condition, file) {
+  const frame = app.clock.frame % app.clip.frames; // at which the file was chosen
+  return add(app, condition, file, (value, image) => putPicture(value, frame, image));
 }
 
 function putPicture(value, frame, image) {

@@ -57,6 +57,7 @@ function render(app) {
 /** Show a frame everywhere: on the canvas, on the cards, and in the result. */
 function showFrame(app, frame) {
   for (const canvas of document.querySelectorAll("canvas.sheet")) if (canvas.offsetParent) drawCell(canvas, canvas.sheet, frame);
+  for (const node of document.querySelectorAll(".frame-now")) patch(node, String(frame % app.clip.frames));
   patch(at("timeline"), timeline(app));
   if (app.view.tab === "result") patch(at("result"), result(app));
   if (!app.clock.playing) patch(at("inspector"), inspector(app));

@@ -21,7 +21,7 @@ export function exists(table, name) {
   if (kind === "camera") return Boolean(table?.camera);
   if (kind === "mask") {
     const corners = table?.keys?.[0]?.polygon?.length ?? 0;
-    return sub === null ? corners > 0 : sub < corners;
+    return sub === null ? table?.keys?.length > 0 : sub < corners;
   }
   const stroke = table?.strokes?.[index];
   if (!stroke) return false;
@@ -60,6 +60,22 @@ export function paintedKey(table, time) {
   return keys.findLast((key) => key.time <= time + SAME_TIME) ?? keys[0];
 }
 
+/** Return the painted key at a time; a new one begins with what held there. */
+export function paintKey(table, time) {
+  const there = keyAt(table.keys, time);
+  if (there) return there;
+  const before = table.keys.length ? structuredClone(paintedKey(table, time).lines) : [];
+  return insertKey(table.keys, { time, lines: before });
+}
+
+/** Return whether painted lines hide a point: the last one over it says so. */
+function isPainted(lines, point) {
+  const last = lines.findLast(({ points, width }) => distanceTo(points, point) <= width / 2);
+  return last !== undefined && !last.erase;
+}
+
+const distanceTo = (points, point) => Math.min(...points.map((from, i) => segmentDistance(point, from, points[i + 1] ?? from)));
+
 const shift = (points, dx, dy) => points.map(([x, y]) => [tidy(x + dx), tidy(y + dy)]);
 
 /**
@@ -75,7 +91,9 @@ export function move(table, names, dx, dy, time) {
     const { kind, index, part, sub } = parse(name);
     const whole = kind === "stroke" ? `stroke:${index}` : kind;
     if (name !== whole && names.includes(whole)) continue; // it moves with the whole
-    if (kind === "mask") {
+    if (kind === "mask" && table.keys[0].lines) {
+      for (const line of paintKey(table, time).lines) line.points = shift(line.points, dx, dy);
+    } else if (kind === "mask") {
       const key = maskKey(table, time);
       key.polygon = key.polygon.map((corner, i) => (sub === null || sub === i ? shift([corner], dx, dy)[0] : corner));
     } else if (kind === "stroke") {
@@ -168,6 +186,8 @@ export function hit(table, point, reach, time, selection) {
     if (corner >= 0) return `mask:corner:${corner}`;
     if (inside(polygon, ...point) || nearestSide(polygon, point, reach, true) >= 0) return "mask";
   }
+  const painted = paintedKey(table, time);
+  if (painted && isPainted(painted.lines, point)) return "mask";
   const strokes = [...(table?.strokes ?? [])].map((stroke, index) => ({ stroke, index })).reverse();
   const isSelected = (index) => selection.some((name) => name === `stroke:${index}` || name.startsWith(`stroke:${index}:`));
   for (const { stroke, index } of strokes) {

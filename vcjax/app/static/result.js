@@ -2,7 +2,7 @@
 // videos side by side.
 
 import { conditionAddress, getCommand, resultAddress } from "./api.js";
-import { h } from "./dom.js";
+import { h, shownName } from "./dom.js";
 import { button } from "./fields.js";
 import { isFinished } from "./jobs.js";
 import { drawCell } from "./player.js";
@@ -59,7 +59,7 @@ function frameCount(app, job) {
 function conditionSheets(app, job) {
   const names = Object.entries(job.images ?? {});
   return names.length > 0 && h("div", { class: "sheets", key: "conditions" }, names.map(([name, frames]) =>
-    h("figure", { key: name }, player(app, conditionAddress(job.id, name), frames, { key: "sheet", label: `${name} of the video`, shape: job }), h("figcaption", {}, name))));
+    h("figure", { key: name }, player(app, conditionAddress(job.id, name), frames, { key: "sheet", label: `${shownName(name)} of the video`, shape: job }), h("figcaption", {}, shownName(name)))));
 }
 
 function video(app, job, key) {
@@ -141,7 +141,7 @@ function comparison(app, pair) {
 /** Return what a video was composed from, in words. */
 export function summaryOf(app, job) {
   const { conditions = {} } = job.request;
-  const words = Object.entries(conditions).map(([name, input]) => (typeof input.value === "string" && !input.value.startsWith("upload:") ? `“${input.value}”` : name));
+  const words = Object.entries(conditions).map(([name, input]) => (typeof input.value === "string" && !input.value.startsWith("upload:") ? `“${input.value}”` : shownName(name)));
   return words.join(", ") || "no condition";
 }
 

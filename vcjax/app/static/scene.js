@@ -35,7 +35,7 @@ function drawBase(context, scene, frame) {
 
 /**
  * Draw what the canvas is over. A picture moves with the drawing: it follows the camera, and the cut-outs of regions
- * follow their strokes; what they uncover is darkened. A video shows its frames.
+ * follow their strokes; what they uncover is hatched. A video shows its frames.
  */
 export function drawUnderlay(context, scene) {
   const { clip, motion, frame, base } = scene;
@@ -49,7 +49,7 @@ export function drawUnderlay(context, scene) {
   context.save();
   applyCamera(context, motion, time);
   drawBase(context, scene, 0);
-  if (time > 0) darkenUncovered(context, motion, time);
+  if (time > 0) hatchUncovered(context, motion);
   context.restore();
   motion.strokes.forEach((_, index) => drawCutOut(context, scene, index, time));
 }
@@ -70,11 +70,25 @@ function regionPath(context, { region, anchor, radius }) {
   context.closePath();
 }
 
-function darkenUncovered(context, motion) {
-  context.fillStyle = "rgb(0 0 0 / 0.4)";
+/** Hatch where regions were in the first frame, with lines that are seen on bright and on dark pictures. */
+function hatchUncovered(context, motion) {
+  const { width, height } = motion;
+  const step = Math.min(width, height) / 24;
   for (const placed of motion.strokes) {
+    context.save();
     regionPath(context, placed);
-    context.fill();
+    context.clip();
+    for (const [colour, offset] of [["rgb(0 0 0 / 0.3)", 0], ["rgb(255 255 255 / 0.45)", step / 5]]) {
+      context.beginPath();
+      for (let x = -height; x < width; x += step) {
+        context.moveTo(x + offset, 0);
+        context.lineTo(x + offset + height, height);
+      }
+      context.lineWidth = step / 5;
+      context.strokeStyle = colour;
+      context.stroke();
+    }
+    context.restore();
   }
 }
 
@@ -220,26 +234,28 @@ export function drawMask(context, scene) {
   const { viewport, table, clip, selection } = scene;
   const time = timeOf(scene.frame, clip.frames);
   const polygon = maskPolygon(table, time);
+  const whole = selection.includes("mask");
   if (polygon) {
-    context.beginPath();
-    polygon.forEach((corner) => context.lineTo(...viewport.screen(corner)));
-    context.closePath();
-    context.fillStyle = "rgb(255 59 107 / 0.35)";
-    context.fill();
-    context.lineWidth = 2;
-    context.strokeStyle = MASK_COLOUR;
-    context.stroke();
-    const whole = selection.includes("mask");
+    viewport.clipped(context, () => {
+      context.beginPath();
+      polygon.forEach((corner) => context.lineTo(...viewport.screen(corner)));
+      context.closePath();
+      context.fillStyle = "rgb(255 59 107 / 0.35)";
+      context.fill();
+      context.lineWidth = 2;
+      context.strokeStyle = MASK_COLOUR;
+      context.stroke();
+    });
     polygon.forEach((corner, i) => handle(context, viewport.screen(corner), whole || selection.includes(`mask:corner:${i}`), MASK_COLOUR));
   }
   const key = paintedKey(table, time);
-  if (key) drawPainted(context, viewport, key.lines);
+  if (key) drawPainted(context, viewport, key.lines, whole);
 }
 
 let layer = null; // canvas on which lines hide and erase before they are laid over the picture
 
-/** Draw painted lines of a mask, later ones over earlier ones, on the screen. */
-export function drawPainted(context, viewport, lines) {
+/** Draw painted lines of a mask, later ones over earlier ones, on the screen; stronger where they are selected. */
+export function drawPainted(context, viewport, lines, selected = false) {
   layer ??= document.createElement("canvas");
   const ratio = context.getTransform().a;
   layer.width = context.canvas.width;
@@ -256,7 +272,8 @@ export function drawPainted(context, viewport, lines) {
     if (line.points.length === 1) inner.lineTo(...viewport.screen([line.points[0][0], line.points[0][1] + 1e-3]));
     inner.stroke();
   }
-  context.globalAlpha = 0.45;
-  context.drawImage(layer, 0, 0, layer.width / ratio, layer.height / ratio);
-  context.globalAlpha = 1;
+  viewport.clipped(context, () => {
+    context.globalAlpha = selected ? 0.65 : 0.45;
+    context.drawImage(layer, 0, 0, layer.width / ratio, layer.height / ratio);
+  });
 }

@@ -28,11 +28,14 @@ function eased(name, time, first, last) {
   return first + EASINGS[name](inner) * (last - first);
 }
 
-/** Return the time, from 0 to 1, of a frame of a clip. */
+/** Return the time, from 0 to 1, of a frame of a clip; a frame may be a fraction. */
 export function timeOf(frame, frames) {
   if (frames < 2) return 0;
   return frame === frames - 1 ? 1 : frame * (1 / (frames - 1));
 }
+
+/** Return the frame of a clip at a time, which may lie between two, as people read it. */
+export const frameOf = (time, frames) => Math.round(time * (frames - 1) * 1000) / 1000;
 
 /** Return pixels of a clip for each pixel of a drawing, which covers the clip. */
 export function drawingScale(size, height, width) {

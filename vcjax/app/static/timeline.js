@@ -3,7 +3,7 @@
 import { h, tidy } from "./dom.js";
 import { button } from "./fields.js";
 import { fixTimes } from "./objects.js";
-import { timesOf } from "./strokes.js";
+import { frameOf, timeOf, timesOf } from "./strokes.js";
 
 /** Return the timeline. */
 export function timeline(app) {
@@ -72,7 +72,7 @@ function neighbours(times, i) {
 function setTime(app, mark, time) {
   app.editor.editTable((table) => {
     const [low, high] = mark.between(table);
-    mark.set(table, tidy(Math.min(high, Math.max(low, time)), 6));
+    mark.set(table, tidy(Math.min(high, Math.max(low, time)), 12));
   });
 }
 
@@ -81,15 +81,16 @@ function markButton(app, mark, index, last) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step) {
       app.store.commit();
-      setTime(app, mark, (Math.round(mark.time * last) + step) / last);
+      setTime(app, mark, timeOf(Math.round(mark.time * last) + step, app.clip.frames));
       app.store.commit();
     } else if (event.key === "Delete" || event.key === "Backspace") app.editor.changeTable((table) => mark.remove(table));
     else return;
     event.preventDefault();
     event.stopPropagation();
   };
+  const where = `${mark.title}, at frame ${frameOf(mark.time, app.clip.frames)}`;
   return h("button", {
-    type: "button", class: `mark ${mark.kind}`, key: `${mark.kind} ${index}`, title: `${mark.title}, at ${tidy(mark.time, 3)}`, "aria-label": `${mark.title}, at ${tidy(mark.time, 3)}`,
+    type: "button", class: `mark ${mark.kind}`, key: `${mark.kind} ${index}`, title: where, "aria-label": where,
     style: { left: `${mark.time * 100}%` }, onkeydown: key, onpointerdown: (event) => drag(event, app, mark, last),
     onclick: () => app.clock.show(Math.round(mark.time * last)),
   });
@@ -102,7 +103,7 @@ function drag(event, app, mark, last) {
   event.currentTarget.focus();
   const move = (moving) => {
     const time = Math.min(1, Math.max(0, (moving.clientX - box.left) / box.width));
-    setTime(app, mark, moving.altKey ? time : Math.round(time * last) / last);
+    setTime(app, mark, moving.altKey ? time : timeOf(Math.round(time * last), app.clip.frames));
   };
   const end = () => {
     window.removeEventListener("pointermove", move);

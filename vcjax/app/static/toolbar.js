@@ -1,6 +1,6 @@
 // The bar above the canvas: tools, their options, what the canvas is over, and how the motion field is shown.
 
-import { h } from "./dom.js";
+import { h, shownName } from "./dom.js";
 import { button, choice, fileButton, numberField } from "./fields.js";
 import { icon } from "./icons.js";
 import { baseOf, isTable, inputOf, setSetting } from "./request.js";
@@ -64,7 +64,7 @@ export function toolOptions(app) {
   const width = WIDTH_OPTIONS[app.view.tool];
   const drawable = app.model.conditions.filter(({ drawing }) => drawing === app.active?.drawing);
   return [
-    drawable.length > 1 && choice(app, { label: "Condition", key: "condition", value: app.active.name, options: drawable.map(({ name }) => name), change: (name) => app.setView({ condition: name, selection: [] }) }),
+    drawable.length > 1 && choice(app, { label: "Condition", key: "condition", value: app.active.name, options: drawable.map(({ name }) => [name, shownName(name)]), change: (name) => app.setView({ condition: name, selection: [] }) }),
     width && numberField(app, { label: "Width", key: "width", value: app.editor.options[width], min: 1, step: 1, input: (value) => {
       if (value > 0) app.editor.options[width] = value;
       app.editor.invalidate();

@@ -1,17 +1,18 @@
 // The tray: the shared source video, and a card for each condition of the model's catalogue.
 
 import { conditionAddress } from "./api.js";
-import { h } from "./dom.js";
+import { h, shownName } from "./dom.js";
 import { button, check, dropTarget, errorLine, fileButton } from "./fields.js";
 import { icon } from "./icons.js";
 import { describeKeyframes, keyframesEditor, keyframesOf } from "./keyframes.js";
 import { drawCell } from "./player.js";
-import { drawnTable, inputOf, isOn, isTable, removeInput, setInput, switchInput, UPLOAD, uploadId } from "./request.js";
+import { drawnTable, inputOf, isOn, isTable, maskOption, removeInput, setInput, switchInput, UPLOAD, uploadId } from "./request.js";
 import { strengthFields, strengthSlider } from "./strength.js";
 import { textEditor } from "./text_editor.js";
 import { useTool } from "./toolbar.js";
 import { toolsFor } from "./tools/all.js";
 
+const THUMB = { width: 72, height: 96 }; // CSS pixels at most of the picture of a condition
 const VIDEOS = "video/*,image/gif,image/webp";
 
 /** Return the tray. */
@@ -57,7 +58,7 @@ function tick(app, condition, source) {
     if (on) setInput(doc, app.model, name, { source: UPLOAD + source, ...(options ? { extract_options: options } : {}) });
     else removeInput(doc, name);
   });
-  return check(name, extracted, change, { key: name, title: `Extract ${name} from ${app.nameOf(source)}` });
+  return check(shownName(name), extracted, change, { key: name, title: `Extract ${name} from ${app.nameOf(source)}` });
 }
 
 function card(app, condition) {
@@ -74,8 +75,9 @@ function card(app, condition) {
   },
     cardHead(app, condition, input, on),
     h("div", { class: "card-body" },
-      on && previewOf(app, name),
+      on && previewOf(app, condition),
       condition.words.includes("value") ? textEditor(app, condition, input) : input && h("p", { class: "what grow" }, describe(app, condition, input))),
+    hidesByChance(app, condition, input) && h("p", { class: "summary", key: "by chance" }, "random holes until a mask is drawn"),
     ways(app, condition, input),
     condition.drawing === "mask" && (chosen || keyframesOf(input)) && keyframesEditor(app, condition, input),
     errorLine(app, field),
@@ -88,21 +90,34 @@ function cardHead(app, condition, input, on) {
   return h("div", { class: "row card-head" },
     input && h("input", { type: "checkbox", role: "switch", class: "switch", key: "switch", checked: on, "aria-label": `${name} is on`, title: on ? "Switch off; it is kept" : "Switch on",
       onchange: (event) => app.store.change((doc) => switchInput(doc, app.model, name, event.target.checked)) }),
-    h("strong", { title: condition.summary }, name),
+    h("strong", { title: condition.summary }, shownName(name)),
     h("span", { class: "summary grow" }, condition.summary),
     input && button(`Remove ${name}`, "close", () => app.store.change((doc) => removeInput(doc, name)), { class: "quiet", key: "remove" }));
 }
 
-/** Return the picture of a condition as the model takes it, which plays in step with all others. */
-function previewOf(app, name) {
-  const { preview } = app.jobs;
+/**
+ * Return the picture of a condition as the model takes it, which plays in step with all others. Its box is there before
+ * the picture is, so that nothing moves when it comes.
+ */
+function previewOf(app, condition) {
+  const { name, words } = condition;
+  const { preview, reads } = app.jobs;
   const frames = preview?.images?.[name];
-  if (!frames) return null;
-  const sheet = app.sheets.get(conditionAddress(preview.id, name), frames);
-  return h("canvas", { class: "sheet thumb", key: "preview", opaque: true, role: "img", "aria-label": `${name} as the model takes it`, width: 64, height: 64, ref: (node) => {
-    node.sheet = sheet;
-    drawCell(node, sheet, app.clock.frame);
-  } });
+  if (!frames && words.includes("value")) return null; // words have no picture
+  const sheet = frames ? app.sheets.get(conditionAddress(preview.id, name), frames) : null;
+  const { width, height } = app.clip;
+  const scale = Math.min(THUMB.width / width, THUMB.height / height);
+  return h("div", { class: "thumb", key: "preview", style: { width: `${THUMB.width}px`, height: `${Math.round(scale * height)}px` } },
+    frames && h("canvas", { class: "sheet", key: "picture", opaque: true, role: "img", "aria-label": `${shownName(name)} as the model takes it`, width, height, ref: (node) => {
+      node.sheet = sheet;
+      drawCell(node, sheet, app.clock.frame);
+    } }),
+    !sheet?.image && h("span", { class: "thumb-state", key: "state" }, reads || sheet ? "reading…" : "no picture"));
+}
+
+/** Return whether a mask is extracted from a video without saying what is hidden. */
+function hidesByChance(app, condition, input) {
+  return condition.drawing === "mask" && Boolean(input?.source) && !input.extract_options?.[maskOption(condition)];
 }
 
 function describe(app, condition, input) {

@@ -38,6 +38,16 @@ export class Viewport {
     ];
   }
 
+  /** Draw on the screen, but only where the clip is. */
+  clipped(context, draw) {
+    context.save();
+    context.beginPath();
+    context.rect(this.left, this.top, this.clip.width * this.scale, this.clip.height * this.scale);
+    context.clip();
+    draw();
+    context.restore();
+  }
+
   /** Draw with coordinates of the clip, in which a pixel is a unit and (0, 0) the corner of the first. */
   inClip(context, draw) {
     context.save();

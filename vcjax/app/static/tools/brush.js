@@ -1,6 +1,6 @@
 // Brushes: the region of a stroke, whose outline is traced, and the painted keys of a mask.
 
-import { insertKey, keyAt, paintedKey } from "../objects.js";
+import { paintKey } from "../objects.js";
 import { outline } from "../regions.js";
 import { drawPainted } from "../scene.js";
 import { inside } from "../strokes.js";
@@ -133,12 +133,4 @@ export class MaskEraseTool extends MaskBrushTool {
   paint(line) {
     if (this.editor.table?.keys[0]?.lines) super.paint(line);
   }
-}
-
-/** Return the painted key at a time; a new one begins with what held there. */
-export function paintKey(table, time) {
-  const there = keyAt(table.keys, time);
-  if (there) return there;
-  const before = table.keys.length ? structuredClone(paintedKey(table, time).lines) : [];
-  return insertKey(table.keys, { time, lines: before });
 }

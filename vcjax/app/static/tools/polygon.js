@@ -96,7 +96,8 @@ export class MaskPolygonTool extends PolygonTool {
 
   down(p, event) {
     const { editor } = this;
-    const name = this.corners ? null : hit(editor.table, p, editor.reach, editor.time, editor.selection);
+    const isPolygon = Boolean(editor.table?.keys[0]?.polygon);
+    const name = this.corners || !isPolygon ? null : hit(editor.table, p, editor.reach, editor.time, editor.selection);
     if (!name || parse(name).kind !== "mask") return super.down(p, event);
     this.moving = (name === "mask" && insertAt(editor, p)) || name;
     this.from = p;

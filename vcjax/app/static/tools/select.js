@@ -79,6 +79,7 @@ export function insertAt(editor, p) {
   const { kind, index, part } = parse(name);
   if (part === "point" || part === "corner") return null;
   const point = [...p];
+  if (kind === "mask" && table.keys[0].lines) return null;
   if (kind === "mask") return insertCorner(editor, p, point);
   const stroke = table.strokes[index];
   const side = nearestSide(stroke.points, p, reach);
