@@ -390,3 +390,17 @@ def test_the_first_point_of_a_curve_keeps_the_strength_of_the_first_frame(page):
         page.mouse(kind, (box["x"] + across * box["width"], box["y"] + up * box["height"]), on_screen=True)
     page.wait(lambda: "strength" in page.condition("motion"), "the curve begins")
     assert page.condition("motion")["strength"]["frames"] == [[0, 1], [8, 0.5]]
+
+
+def test_what_is_painted_beside_the_picture_is_not_shown(page):
+    page.tool("mask-brush")
+    page.fill("Width", 8)
+    page.drag((32, 40), (66, 40))
+    page.tool("select")
+    alpha = """
+      const { canvas, viewport } = vcjax.app.editor, [x, y] = viewport.screen(arguments[0]);
+      const [red, green, blue, alpha] = canvas.getContext("2d").getImageData(Math.round(x), Math.round(y), 1, 1).data;
+      return [red > green + 40, alpha];
+    """
+    page.wait(lambda: page.js(alpha, [60, 40])[0], "the paint is seen on the picture")
+    assert page.js(alpha, [66, 40]) == [False, 0]

@@ -229,8 +229,12 @@ def test_errors_of_the_server_stand_beside_what_they_are_about(page, server, tmp
     assert shown.text == refused["error"]
     steps = page.find('[aria-label="Steps"]')
     assert steps.get_attribute("aria-describedby") == "error-steps"
+    page.js("vcjax.app.jobs.askPreview = () => {}")  # the server is not asked again
+    page.fill("Seed", 3)
+    assert page.all("#error-steps")
     page.fill("Steps", "")
     page.wait(lambda: not page.all("#error-steps"), "the error goes with its cause")
+    page.open()
 
     np.save(tmp_path / "depth.npy", np.zeros((3, 5, 7), np.float32))
     page.choose("A file for depth", tmp_path / "depth.npy")
@@ -295,3 +299,75 @@ def test_the_gallery_goes_on_from_a_video(page, server):
     page.press(f'{item} [title^="Delete"]')
     page.wait(lambda: not page.all(item), "the video is deleted")
     assert server.http.get(f"/api/requests/{first['id']}").status_code == 404
+
+
+def test_the_sentence_about_a_field_has_the_width_of_the_panel_and_is_said_once(page):
+    page.fill("Frames", -3)
+    page.press(".generate")
+    shown = page.find("#error-frames")
+    assert shown.rect["width"] >= page.find("#settings .pair").rect["width"]
+    assert page.find("#status").text == ""
+    assert page.all("#banner .row") == []
+
+
+def said(page, sentence):
+    """How often a sentence can be read on the page."""
+    return page.js("return document.body.innerText").count(sentence)
+
+
+def test_a_refused_file_is_said_once_where_it_was_dropped(page, tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    page.drop("[data-condition=motion]", tmp_path / "notes.txt")
+    page.find("[data-condition=motion] .error")
+    page.wait(lambda: said(page, "'notes.txt'") == 1, "it is said once")
+    page.drop(".shared", tmp_path / "notes.txt")
+    page.find(".shared .error")
+    page.wait(lambda: said(page, "'notes.txt'") == 1, "it is said once, elsewhere")
+
+    for target in ("#canvas-holder", "body"):
+        page.drop(target, tmp_path / "notes.txt")
+        banner = page.find("#banner .row")
+        page.wait(lambda: page.find("#status").text == "", "nothing else is said")
+        assert "notes.txt" in banner.text
+        page.press(".tool[data-tool=camera]")
+        page.wait(lambda: not page.all("#banner .row"), "it goes with the next action")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_toast_stands_under_the_top_bar_and_covers_no_card(page, width):
+    page.resize(width, 844)
+    page.js("vcjax.app.announce('The video is done after 3.2 s.')")
+    toast = page.wait(lambda: page.find("#status").text and page.find("#status").rect, "the toast is there")
+    bar = page.find("#header").rect
+    assert 0 <= toast["y"] - (bar["y"] + bar["height"]) <= 12
+    assert toast["x"] >= 0
+    assert toast["x"] + toast["width"] <= width
+    if width == 1280:
+        tray = page.find("#tray").rect
+        assert toast["x"] >= tray["x"] + tray["width"]
+
+
+def test_the_hint_of_a_narrow_page_lies_below_the_canvas(page):
+    page.resize(390, 844)
+    canvas, hint = page.find("canvas.canvas"), page.find(".welcome")
+    page.wait(lambda: hint.rect["y"] >= canvas.rect["y"] + canvas.rect["height"] - 1, "it is below")
+    assert hint.rect["y"] + hint.rect["height"] <= page.find("#timeline").rect["y"] + 1
+    before = canvas.rect
+    page.mouse("move", (16, 16))
+    page.mouse("down", (16, 16))
+    page.mouse("move", (40, 40))
+    assert canvas.rect == before  # it does not change its size under the pointer
+    page.mouse("up", (40, 40))
+    page.wait(lambda: page.condition("motion"), "the arrow is drawn")
+    points = page.condition("motion")["value"]["strokes"][0]["points"]
+    assert points == [pytest.approx([16, 16], abs=0.2), pytest.approx([40, 40], abs=0.2)]
+    assert not page.all(".welcome")
+
+
+def test_the_row_of_tools_has_captions_and_its_last_tool_can_be_reached(page):
+    assert [caption.text for caption in page.all(".tool-caption")] == ["Motion", "Mask", "Lines"]
+    page.resize(390, 844)
+    page.tool("picture-erase")
+    tools, last = page.find(".tools"), page.find(".tool[data-tool=picture-erase]")
+    page.js("arguments[0].scrollLeft = 1e4", tools)
+    assert last.rect["x"] + last.rect["width"] <= tools.rect["x"] + tools.rect["width"] - 40

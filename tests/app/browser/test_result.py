@@ -1,5 +1,7 @@
 """The player of results: seeking a frame, alone and in a comparison."""
 
+import itertools
+
 import pytest
 from selenium.webdriver.common.keys import Keys
 
@@ -55,3 +57,26 @@ def test_the_slider_of_a_result_seeks_alone_and_in_a_comparison(page, server, wi
     page.press(".gallery-head button")
     page.wait(lambda: len(page.js(FRAMES_SHOWN)) == 2, "two videos play")
     seek_with_the_slider(page)
+
+
+@pytest.mark.parametrize(
+    ("height", "size"), [(800, [64, 64]), (620, [64, 64]), (800, [96, 48]), (800, [48, 96])]
+)
+def test_video_controls_and_actions_are_seen_at_once(page, server, height, size):
+    job = server.run({"steps": 1, "size": size, "conditions": {"text": {"value": "a circle"}}})["id"]
+    page.resize(1280, height)
+    page.tab("gallery")
+    page.press(f'[data-job="{job}"] .poster')
+    video = page.find("#result .stage-video canvas")
+    page.wait(lambda: video.get_property("width") == size[1], "the video is there")
+    box = video.rect
+    assert box["width"] / box["height"] == pytest.approx(size[1] / size[0], rel=0.02)
+    tops = [
+        page.find(f"#result {selector}").rect
+        for selector in (".stage-video", ".transport", "[title^='Load this']")
+    ]
+    for above, below in itertools.pairwise(tops):
+        assert above["y"] + above["height"] <= below["y"]
+    assert tops[-1]["y"] + tops[-1]["height"] <= height
+    for sheet in page.all("#result .sheets canvas"):
+        assert sheet.rect["y"] >= tops[-1]["y"]

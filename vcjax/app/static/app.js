@@ -20,7 +20,9 @@ export class App {
     this.view = { ...UNUSED, tab: "edit", field: "arrows", open: {}, job: null, jobs: [], compare: [], newSeed: false, ...savedView() };
     if (isEmpty(this.doc)) Object.assign(this.view, UNUSED);
     this.errors = {}; // sentences about the request, by the part that they are about
+    this.causes = {}; // what these parts were when the sentences came, as text
     this.fileErrors = {}; // sentences about files that were refused, until something else is done
+    this.refused = null; // sentence about a file that was dropped beside all cards, until anything else is done
     this.banner = [];
     this.uploads = new Map(); // descriptions by id; null while one is on its way
     this.saving = Promise.resolve(); // until painted pictures are in the document
@@ -29,6 +31,8 @@ export class App {
     this.renderers = new Set();
     this.store.subscribe(() => {
       this.fileErrors = {};
+      this.refused = null;
+      this.dropOldErrors();
       this.refresh();
     });
   }
@@ -89,7 +93,28 @@ export class App {
     const isCondition = this.model.conditions.some(({ name }) => field === `conditions.${name}`);
     if (isCondition || SETTINGS.includes(field)) {
       this.errors = { ...this.errors, [field]: error.message };
+      this.causes[field] = partOf(this.doc.request, field);
     } else if (!this.banner.includes(error.message)) this.banner = [...this.banner, error.message];
+    this.refresh();
+  }
+
+  /** Drop sentences about parts of the request that have changed since. */
+  dropOldErrors() {
+    const kept = Object.entries(this.errors).filter(([field]) => this.causes[field] === partOf(this.doc.request, field));
+    this.errors = Object.fromEntries(kept);
+  }
+
+  /** Say in the banner why a file was refused that was dropped beside all cards. */
+  refuse(sentence) {
+    this.announce("");
+    this.refused = sentence;
+    this.refresh();
+  }
+
+  /** Take back what was said about a refused file, because something else is done. */
+  forgetRefused() {
+    if (this.refused === null) return;
+    this.refused = null;
     this.refresh();
   }
 
@@ -140,18 +165,20 @@ export class App {
     return this.upload(id)?.name ?? id;
   }
 
-  /** Send a file to the server; null where that failed, which is reported. */
+  /** Send a file to the server; null where that failed, which is said beside `field`, or else in the banner. */
   async send(file, field = null) {
     this.announce(`Sending ${file.name} …`);
+    this.fileErrors = {};
     try {
       const info = await upload(file, file.name);
       this.keepUpload(info);
-      this.announce(`${file.name} is there.`);
+      this.announce("");
+      this.speak(`${file.name} is there.`);
       return info;
     } catch (error) {
-      if (field) this.fileErrors = { ...this.fileErrors, [field]: error.message };
-      else this.report(error);
-      this.announce(error.message);
+      if (!field) this.refuse(error.message);
+      else this.fileErrors = { [field]: error.message };
+      this.announce("");
       return null;
     }
   }
@@ -191,7 +218,7 @@ export class App {
         if (info.kind === "video") doc.source = info.id;
       }
     });
-    if (info.kind === "drawing") this.announce(`${file.name} is a drawing: drop it on a condition.`);
+    if (!["image", "video"].includes(info.kind)) this.refuse(`${file.name} is neither a picture nor a video: drop it on a condition.`);
   }
 
   /** Return the sheet of what the canvas is over; null without. */
@@ -223,6 +250,9 @@ export class App {
     this.setView(UNUSED);
   }
 }
+
+/** Return a part of a request as text, such as of `steps` or of `conditions.motion`. */
+const partOf = (request, field) => JSON.stringify(field.split(".").reduce((part, key) => part?.[key], request));
 
 function savedView() {
   try {

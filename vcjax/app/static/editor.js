@@ -190,6 +190,7 @@ export class Editor {
     else if (this.pressed) {
       this.pressed = false;
       this.tool.up?.(p, event);
+      if (this.app.welcomes) this.app.refresh();
     }
     this.invalidate();
   }

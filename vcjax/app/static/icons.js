@@ -27,6 +27,7 @@ const PATHS = {
   less: "M5 12l5-5 5 5",
   file: "M10 13V4M6 8l4-4 4 4M4 13v3h12v-3",
   video: "M3 5h14v10H3zM8 8l4 2-4 2z",
+  grid: "M3 3h6v6H3zM11 3h6v6h-6zM3 11h6v6H3zM11 11h6v6h-6z",
   trash: "M4 6h12M8 6V4h4v2M6 6l1 11h6l1-11",
   download: "M10 4v9M6 9l4 4 4-4M4 16h12",
   help: "M7.500 7.500a2.500 2.500 0 1 1 3.500 2.300c-.7.400-1 .8-1 1.700M10 14.500h.01",

@@ -117,12 +117,15 @@ export class Jobs {
     this.app.setView({ jobs: this.app.view.jobs.filter((id) => id !== job.id) });
     if (job.state === "done") this.finished(job);
     if (job.state === "failed") this.app.report({ message: job.error, field: job.field });
-    if (job.state === "cancelled") this.app.announce("Cancelled.");
+    if (job.state === "cancelled") this.app.speak("Cancelled.");
   }
 
   finished(job) {
-    this.app.announce(`The video is done after ${job.seconds.toFixed(1)} s.`);
-    for (const sentence of job.warnings) if (!this.app.banner.includes(sentence)) this.app.banner = [...this.app.banner, sentence];
+    const isSeen = this.app.view.tab === "result" && this.app.view.job === job.id;
+    const sentence = `The video is done after ${job.seconds.toFixed(1)} s.`;
+    if (isSeen) this.app.speak(sentence);
+    else this.app.announce(sentence);
+    for (const warning of job.warnings) if (!this.app.banner.includes(warning)) this.app.banner = [...this.app.banner, warning];
     if (job.id === this.app.view.job && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.app.clock.play();
   }
 
@@ -181,11 +184,12 @@ export class Jobs {
       app.setView({ job: job.id, tab: "result", jobs: [...app.view.jobs, job.id], compare: [] });
       if (!known) this.receive(job);
       else if (isFinished(known)) this.conclude(known);
-      if (!isFinished(known)) app.announce("The request is in the queue.");
+      app.announce("");
+      if (!isFinished(known)) app.speak("The request is in the queue.");
     } catch (error) {
       this.previewed = null; // so that the error goes when its cause does
+      app.announce("");
       app.report(error);
-      app.announce(error.message);
       app.goToError(error.field);
     }
   }

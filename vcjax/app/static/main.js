@@ -79,7 +79,7 @@ async function restore(app, file) {
     app.load(request, missing);
     app.announce(`The request of ${file.name} is in the editor.`);
   } catch (error) {
-    app.report(error);
+    app.refuse(error.message);
   }
 }
 
@@ -94,6 +94,7 @@ async function start() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.refresh());
   // A handler sees what the event before it changed, however fast they follow each other.
   for (const name of ["keydown", "pointerdown", "click"]) window.addEventListener(name, () => app.flush(), true);
+  for (const name of ["keydown", "pointerdown", "drop"]) window.addEventListener(name, () => app.forgetRefused(), true);
   listenToKeys(app);
   listenToDrops(app);
   render(app);

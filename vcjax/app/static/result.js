@@ -21,9 +21,9 @@ export function result(app) {
 }
 
 /** Return a canvas that plays a sheet in step with all others. */
-export function player(app, address, frames, { key, label, shape, hover = false }) {
+export function player(app, address, frames, { key, label, shape, hover = false, style = {} }) {
   const sheet = app.sheets.get(address, frames);
-  return h("canvas", { class: hover ? "sheet-hover" : "sheet", key, opaque: true, role: "img", "aria-label": label, width: shape?.width ?? 64, height: shape?.height ?? 64, ref: (node) => {
+  return h("canvas", { class: hover ? "sheet-hover" : "sheet", key, style, opaque: true, role: "img", "aria-label": label, width: shape?.width ?? 64, height: shape?.height ?? 64, ref: (node) => {
     node.sheet = sheet;
     drawCell(node, sheet, hover ? 0 : app.clock.frame);
   } });
@@ -41,7 +41,7 @@ function running(app, job) {
   const shape = app.clip;
   return h("div", { class: "result-panel", key: `running ${job.id}` },
     h("div", { class: "stage-video" }, estimate
-      ? player(app, estimate.image, job.frames || frameCount(app, job), { key: "estimate", label: "Estimated frames", shape })
+      ? player(app, estimate.image, job.frames || frameCount(app, job), { key: "estimate", label: "Estimated frames", shape, style: fitted(shape) })
       : h("div", { class: "waiting", key: "waiting" }, h("span", { class: "spinner" }))),
     h("div", { class: "row centre" },
       h("progress", { max: job.total || 1, ...(job.total ? { value: job.completed } : {}), "aria-label": "Progress", key: job.total ? "known" : "unknown" }),
@@ -63,8 +63,11 @@ function conditionSheets(app, job) {
 }
 
 function video(app, job, key) {
-  return player(app, resultAddress(job.id, "frames.png"), job.frames, { key, label: "Video", shape: job });
+  return player(app, resultAddress(job.id, "frames.png"), job.frames, { key, label: "Video", shape: job, style: fitted(job) });
 }
+
+/** Return the size of a video that fits its column and the height of the window. */
+const fitted = ({ width, height }) => ({ width: `min(100%, calc(var(--video-height) * ${width / height}))` });
 
 function transport(app) {
   const { clock } = app;
@@ -80,10 +83,10 @@ function finished(app, job) {
   return h("div", { class: "result-panel", key: `done ${job.id}` },
     h("div", { class: "stage-video" }, video(app, job, "video")),
     transport(app),
-    conditionSheets(app, job),
+    h("div", { class: "row centre", key: "actions" }, actions(app, job)),
     h("p", { class: "summary centre" }, factsOf(job)),
     job.warnings.map((sentence) => h("p", { class: "summary centre", key: sentence }, sentence)),
-    h("div", { class: "row centre" }, actions(app, job)));
+    conditionSheets(app, job));
 }
 
 /** Return the facts of a video in a line. */
@@ -103,7 +106,7 @@ export function actions(app, job) {
     done && download("video.mp4", "mp4"),
     done && download("video.webp", "webp"),
     done && download("request.json", "json"),
-    button("Copy the command line that samples the same", null, () => copyCommand(app, job), { text: "Command", class: "button", key: "command" }),
+    button("Copy the command line that makes the same video", null, () => copyCommand(app, job), { text: "Command", class: "button", key: "command" }),
     deleteButton(app, job),
   ];
 }

@@ -78,13 +78,13 @@ function hatchUncovered(context, motion) {
     context.save();
     regionPath(context, placed);
     context.clip();
-    for (const [colour, offset] of [["rgb(0 0 0 / 0.3)", 0], ["rgb(255 255 255 / 0.45)", step / 5]]) {
+    for (const [colour, offset] of [["rgb(0 0 0 / 0.25)", 0], ["rgb(255 255 255 / 0.4)", step / 8]]) {
       context.beginPath();
       for (let x = -height; x < width; x += step) {
         context.moveTo(x + offset, 0);
         context.lineTo(x + offset + height, height);
       }
-      context.lineWidth = step / 5;
+      context.lineWidth = step / 8;
       context.strokeStyle = colour;
       context.stroke();
     }

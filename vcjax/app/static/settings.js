@@ -11,7 +11,8 @@ const SHOWN = ["model", "conditions", "positive", "negative", "branches", "negat
 export function settings(app) {
   const { request } = app.doc;
   const { model } = app;
-  const number = (label, key, rest = {}) => withError(app, key, numberField(app, { label, field: key, key, value: request[key], input: (value) => app.editSetting(key, value), ...rest }));
+  const field = (label, key, rest = {}) => numberField(app, { label, field: key, key, value: request[key], input: (value) => app.editSetting(key, value), ...rest });
+  const number = (label, key, rest) => withError(app, key, field(label, key, rest));
   const option = (label, key, options, usual) => withError(app, key, choice(app, { label, field: key, key, value: request[key] ?? "", options: [["", `default${usual ? ` (${usual})` : ""}`], ...options], change: (value) => {
     app.editSetting(key, value);
     app.store.commit();
@@ -26,7 +27,12 @@ export function settings(app) {
       seedField(app),
       number("Steps", "steps", { placeholder: model.defaults.steps, min: 1, step: 1 }),
       guidanceField(app),
-      h("div", { class: "pair" }, number("Frames", "frames", { placeholder: model.shape.frames, min: 1, step: 1, ...(request.frames === "all" ? { placeholder: "all", value: "" } : {}) }), number("Frames/s", "fps", { placeholder: model.shape.fps, min: 0 })),
+      withError(app, "frames", [
+        h("div", { class: "pair", key: "frames" },
+          field("Frames", "frames", { placeholder: model.shape.frames, min: 1, step: 1, ...(request.frames === "all" ? { placeholder: "all", value: "" } : {}) }),
+          field("Frames/s", "fps", { placeholder: model.shape.fps, min: 0 })),
+        errorLine(app, "fps"),
+      ]),
       sizeFields(app),
       negativeText(app),
       advanced(app, number, option)),

@@ -3,10 +3,11 @@
 import { h } from "./dom.js";
 import { button } from "./fields.js";
 import { icon } from "./icons.js";
+import { isEmpty } from "./request.js";
 import { progressOf } from "./result.js";
 import { toolLetters } from "./toolbar.js";
 
-const TABS = [["edit", "Canvas", "stroke"], ["conditions", "Conditions", "region"], ["settings", "Settings", "polygon"], ["result", "Result", "play"], ["gallery", "Gallery", "picture"]];
+const TABS = [["edit", "Canvas", "stroke"], ["conditions", "Conditions", "region"], ["settings", "Settings", "polygon"], ["result", "Result", "play"], ["gallery", "Gallery", "grid"]];
 
 const PANELS = { edit: "stage", conditions: "tray", settings: "settings", result: "result", gallery: "gallery" };
 
@@ -58,20 +59,26 @@ export function tabs(app) {
       icon(name), h("span", {}, title), id === "result" && running && h("span", { class: "busy-dot", "aria-label": "running" }))));
 }
 
-/** Return the sentences of the server that belong to no control. */
+/** Return the sentences that belong to no control. */
 export function banner(app) {
-  return app.banner.map((sentence) => h("div", { class: "row", key: sentence }, h("p", { class: "grow" }, sentence),
-    button("Close", "close", () => {
+  const line = (sentence, close) => h("div", { class: "row", key: sentence }, h("p", { class: "grow" }, sentence), button("Close", "close", close, { class: "quiet" }));
+  return [
+    app.refused !== null && line(app.refused, () => app.forgetRefused()),
+    app.banner.map((sentence) => line(sentence, () => {
       app.banner = app.banner.filter((other) => other !== sentence);
       app.refresh();
-    }, { class: "quiet" })));
+    })),
+  ];
 }
 
 /** Return the hint over the canvas of an empty document. */
 export function welcome(app) {
-  const { request } = app.doc;
-  if (Object.keys(request.conditions).length || app.doc.base || app.doc.source || app.editor.tool?.busy) return null;
-  return h("div", { class: "welcome", key: "welcome" },
+  const { editor } = app;
+  const isWanted = isEmpty(app.doc) && !editor.tool?.busy;
+  // While the pointer is down its place is kept, so that the canvas does not change its size below the pointer.
+  app.welcomes = isWanted || (app.welcomes && (editor.pressed || Boolean(editor.tool?.busy)));
+  if (!app.welcomes) return null;
+  return h("div", { class: isWanted ? "welcome" : "welcome unwanted", key: "welcome" },
     h("p", {}, "Drop a picture, or just draw an arrow, then press Generate"),
     button("Fill in an example of a text and a stroke", "spark", () => fillExample(app), { text: "Try an example", class: "button", key: "example" }));
 }

@@ -1,7 +1,7 @@
 // Strength of a condition, and what else a card says: curve over frames, window over steps, area, branches, options.
 
 import { curve } from "./curve.js";
-import { h } from "./dom.js";
+import { h, shownName } from "./dom.js";
 import { button, check, fileButton, labelled, numberField, textField } from "./fields.js";
 import { drawnTable, inBranch, inputOf, isOn, maskOption, setBranch, setStrength, strengthOf, UPLOAD, uploadId } from "./request.js";
 
@@ -13,9 +13,9 @@ export function strengthSlider(app, { name }, input) {
   const edit = (next) => app.store.edit((doc) => setStrength(doc, name, { value: next ?? 1 }));
   return h("div", { class: "strength row", key: "strength" },
     h("span", { class: "label", "aria-hidden": "true" }, "Strength"),
-    h("input", { type: "range", class: "grow", min: 0, max: MOST, step: 0.05, value, "aria-label": `Strength of ${name}`, key: "slider",
+    h("input", { type: "range", class: "grow", min: 0, max: MOST, step: 0.05, value, "aria-label": `Strength of ${shownName(name)}`, key: "slider",
       oninput: (event) => edit(event.target.valueAsNumber), onchange: () => app.store.commit() }),
-    numberField(app, { label: `Strength of ${name} as a number`, hideLabel: true, value, step: 0.05, key: "number", input: edit }));
+    numberField(app, { label: `Strength of ${shownName(name)} as a number`, hideLabel: true, value, step: 0.05, key: "number", input: edit }));
 }
 
 /** Return what is below "More" on a card. */
@@ -33,7 +33,7 @@ function overFrames(app, { name }, input) {
   const set = (next) => app.store.edit((doc) => setStrength(doc, name, { frames: next?.length ? next : undefined }));
   return h("fieldset", { key: "frames" },
     h("legend", {}, "Strength over frames"),
-    curve(app, { label: `Strength of ${name} over frames`, points: points ?? [], last: app.clip.frames - 1, most: MOST, edit: set, commit: () => app.store.commit() }));
+    curve(app, { label: `Strength of ${shownName(name)} over frames`, points: points ?? [], last: app.clip.frames - 1, most: MOST, edit: set, commit: () => app.store.commit() }));
 }
 
 function overSteps(app, { name }, input) {
@@ -45,8 +45,8 @@ function overSteps(app, { name }, input) {
     h("legend", {}, "Window over steps, in %"),
     h("div", { class: "window", key: "handles" },
       h("span", { class: "window-range", style: { left: `${start}%`, width: `${end - start}%` } }),
-      handle(`${name} begins at`, start, (value) => set([Math.min(value, end - 1), end])),
-      handle(`${name} ends at`, end, (value) => set([start, Math.max(value, start + 1)]))),
+      handle(`${shownName(name)} begins at`, start, (value) => set([Math.min(value, end - 1), end])),
+      handle(`${shownName(name)} ends at`, end, (value) => set([start, Math.max(value, start + 1)]))),
     h("div", { class: "row" },
       numberField(app, { label: "from", value: start, min: 0, max: 100, input: (value) => set([value ?? 0, end]) }),
       numberField(app, { label: "to", value: end, min: 0, max: 100, input: (value) => set([start, value ?? 100]) })));
@@ -63,14 +63,14 @@ function area(app, condition, input) {
     h("legend", {}, "Area: white is full strength"),
     h("div", { class: "row" },
       h("span", { class: "file-name grow" }, id ? app.nameOf(id) : "everywhere"),
-      fileButton(`A picture of where ${name} holds`, { text: "Picture", accept: "image/*,video/*,.npy", choose, key: "choose" }),
-      id && button(`${name} holds everywhere`, "close", () => app.store.change((doc) => setStrength(doc, name, { area: undefined })), { class: "quiet", key: "remove" })));
+      fileButton(`A picture of where ${shownName(name)} holds`, { text: "Picture", accept: "image/*,video/*,.npy", choose, key: "choose" }),
+      id && button(`${shownName(name)} holds everywhere`, "close", () => app.store.change((doc) => setStrength(doc, name, { area: undefined })), { class: "quiet", key: "remove" })));
 }
 
 function branches(app, { name }) {
   if (!isOn(app.doc, name)) return null;
   if (app.doc.request.branches) return h("p", { class: "summary", key: "branches" }, `Branches of guidance: ${app.doc.request.branches.map((names) => names.join(" + ") || "none").join(" → ")}`);
-  const box = (branch) => check(branch, inBranch(app.doc, app.model, branch, name), (member) => app.store.change((doc) => setBranch(doc, app.model, branch, name, member)), { key: branch, title: `${name} is in the ${branch} branch of guidance` });
+  const box = (branch) => check(branch, inBranch(app.doc, app.model, branch, name), (member) => app.store.change((doc) => setBranch(doc, app.model, branch, name, member)), { key: branch, title: `${shownName(name)} is in the ${branch} branch of guidance` });
   return h("fieldset", { key: "branches" }, h("legend", {}, "Branches of guidance"), h("div", { class: "row" }, box("positive"), box("negative")));
 }
 

@@ -6,6 +6,7 @@ import { icon } from "./icons.js";
 import { baseOf, isTable, inputOf, setSetting } from "./request.js";
 import { toolsFor } from "./tools/all.js";
 
+const CAPTIONS = { strokes: "Motion", mask: "Mask", picture: "Lines" }; // of groups of tools, by what they draw
 const WIDTH_OPTIONS = { "region-brush": "region", "mask-brush": "mask", "mask-erase": "mask", picture: "picture", "picture-erase": "picture" };
 
 /** Use a tool, and select the condition that it draws where another one is selected. */
@@ -36,9 +37,16 @@ export function toolbar(app) {
   const groups = ["strokes", "mask", "picture"].map((drawing) => tools.filter(({ info }) => info.drawings[0] === drawing)).filter((group) => group.length);
   return [
     h("div", { class: "tools", role: "toolbar", "aria-label": "Tools", onkeydown: rove }, groups.map((group) =>
-      h("div", { class: "tool-group", role: "group", "aria-label": group[0].info.drawings[0] }, group.map((Tool) => toolButton(app, Tool))))),
+      toolGroup(app, group))),
     baseChooser(app),
   ];
+}
+
+function toolGroup(app, group) {
+  const caption = CAPTIONS[group[0].info.drawings[0]];
+  return h("div", { class: "tool-group", role: "group", key: caption, "aria-label": caption, title: caption },
+    h("span", { class: "tool-caption", "aria-hidden": "true" }, caption),
+    h("div", { class: "tool-buttons" }, group.map((Tool) => toolButton(app, Tool))));
 }
 
 function toolButton(app, { info }) {

@@ -13,6 +13,7 @@ import { useTool } from "./toolbar.js";
 import { toolsFor } from "./tools/all.js";
 
 const THUMB = { width: 72, height: 96 }; // CSS pixels at most of the picture of a condition
+const SOURCE = "source"; // the shared source video, as the part that a sentence is about
 const VIDEOS = "video/*,image/gif,image/webp";
 
 /** Return the tray. */
@@ -31,14 +32,16 @@ function sharedSource(app) {
   const conditions = app.model.conditions.filter(canExtract);
   if (!conditions.length) return null;
   const choose = async (file) => {
-    const info = await app.send(file);
+    const info = await app.send(file, SOURCE);
     if (info) app.store.change((doc) => shareSource(doc, info.id));
   };
   return h("section", { class: "shared", key: "shared source", "aria-label": "Source video", ...dropTarget(choose) },
     h("div", { class: "row" }, icon("video"), h("strong", {}, "Source video"),
-      h("span", { class: "file-name grow", title: source ? app.nameOf(source) : "" }, source ? app.nameOf(source) : "drop one here"),
+      h("span", { class: "summary grow" }, source ? "" : "drop it here"),
       fileButton("Choose a source video", { accept: VIDEOS, choose, key: "choose" }),
       source && button("Remove the source video", "close", () => app.store.change((doc) => (doc.source = null)), { class: "quiet", key: "remove" })),
+    source && h("p", { class: "file-name", key: "name", title: app.nameOf(source) }, app.nameOf(source)),
+    errorLine(app, SOURCE),
     source && h("div", { class: "ticks", role: "group", "aria-label": "Extract from the source video" }, conditions.map((condition) => tick(app, condition, source))));
 }
 
@@ -58,7 +61,7 @@ function tick(app, condition, source) {
     if (on) setInput(doc, app.model, name, { source: UPLOAD + source, ...(options ? { extract_options: options } : {}) });
     else removeInput(doc, name);
   });
-  return check(shownName(name), extracted, change, { key: name, title: `Extract ${name} from ${app.nameOf(source)}` });
+  return check(shownName(name), extracted, change, { key: name, title: `Extract ${shownName(name)} from ${app.nameOf(source)}` });
 }
 
 function card(app, condition) {
@@ -70,7 +73,7 @@ function card(app, condition) {
   const choose = (file) => app.giveFile(condition, file, file.type.startsWith("video/") && canExtract(condition) ? "source" : "value");
   const classes = ["card", input && on && "on", input && !on && "off", chosen && "chosen", app.errorOf(field) && "wrong"];
   return h("section", {
-    class: classes.filter(Boolean).join(" "), key: name, "data-condition": name, title: condition.accepts, "aria-label": name, ...dropTarget(choose),
+    class: classes.filter(Boolean).join(" "), key: name, "data-condition": name, title: condition.accepts, "aria-label": shownName(name), ...dropTarget(choose),
     onfocusin: () => condition.drawing && condition.drawing !== "text" && !chosen && app.setView({ condition: name, selection: [] }),
   },
     cardHead(app, condition, input, on),
@@ -88,11 +91,11 @@ function card(app, condition) {
 function cardHead(app, condition, input, on) {
   const { name } = condition;
   return h("div", { class: "row card-head" },
-    input && h("input", { type: "checkbox", role: "switch", class: "switch", key: "switch", checked: on, "aria-label": `${name} is on`, title: on ? "Switch off; it is kept" : "Switch on",
+    input && h("input", { type: "checkbox", role: "switch", class: "switch", key: "switch", checked: on, "aria-label": `${shownName(name)} is on`, title: on ? "Switch off; it is kept" : "Switch on",
       onchange: (event) => app.store.change((doc) => switchInput(doc, app.model, name, event.target.checked)) }),
     h("strong", { title: condition.summary }, shownName(name)),
     h("span", { class: "summary grow" }, condition.summary),
-    input && button(`Remove ${name}`, "close", () => app.store.change((doc) => removeInput(doc, name)), { class: "quiet", key: "remove" }));
+    input && button(`Remove ${shownName(name)}`, "close", () => app.store.change((doc) => removeInput(doc, name)), { class: "quiet", key: "remove" }));
 }
 
 /**
@@ -140,10 +143,10 @@ function ways(app, condition, input) {
   const draw = toolsFor(app.model).find(({ info }) => info.drawings.includes(drawing) && info.id !== "select");
   const isWords = condition.words.includes("value");
   return h("div", { class: "ways" },
-    !isWords && fileButton(`A file for ${name}: ${condition.accepts}`, { text: "File", key: "file", choose: (file) => app.giveFile(condition, file, "value") }),
-    canExtract(condition) && fileButton(`A video that ${name} is extracted from`, { text: "From video", iconName: "video", accept: `${VIDEOS},image/*`, key: "video", choose: (file) => app.giveFile(condition, file, "source") }),
+    !isWords && fileButton(`A file for ${shownName(name)}: ${condition.accepts}`, { text: "File", key: "file", choose: (file) => app.giveFile(condition, file, "value") }),
+    canExtract(condition) && fileButton(`A video that ${shownName(name)} is extracted from`, { text: "From video", iconName: "video", accept: `${VIDEOS},image/*`, key: "video", choose: (file) => app.giveFile(condition, file, "source") }),
     condition.extractable && condition.lacks.length > 0 && h("span", { class: "summary", key: "lacks" }, `cannot be extracted: the model has no ${condition.lacks.join(", ")}`),
-    draw && button(`Draw ${name} on the canvas`, draw.info.icon, () => drawOn(app, condition, draw), { text: "Draw", class: "way", key: "draw" }));
+    draw && button(`Draw ${shownName(name)} on the canvas`, draw.info.icon, () => drawOn(app, condition, draw), { text: "Draw", class: "way", key: "draw" }));
 }
 
 function drawOn(app, condition, Tool) {
@@ -156,6 +159,6 @@ function more(app, condition, input) {
   const open = Boolean(app.view.open[condition.name]);
   const toggle = () => app.setView({ open: { ...app.view.open, [condition.name]: !open } });
   return h("div", { key: "more" },
-    h("button", { type: "button", class: "more", "aria-expanded": String(open), "aria-label": `More of ${condition.name}`, onclick: toggle }, icon(open ? "less" : "more"), "More"),
+    h("button", { type: "button", class: "more", "aria-expanded": String(open), "aria-label": `More of ${shownName(condition.name)}`, onclick: toggle }, icon(open ? "less" : "more"), "More"),
     open && strengthFields(app, condition, input));
 }
