@@ -404,3 +404,13 @@ def test_what_is_painted_beside_the_picture_is_not_shown(page):
     """
     page.wait(lambda: page.js(alpha, [60, 40])[0], "the paint is seen on the picture")
     assert page.js(alpha, [66, 40]) == [False, 0]
+
+
+def test_a_line_in_progress_is_not_drawn_on_the_new_page(page):
+    page.tool("stroke")
+    page.click((10, 10), (40, 12))
+    page.press(".new")
+    page.wait(lambda: page.all(".welcome:not(.unwanted)"), "the page is empty")
+    assert page.document()["request"]["conditions"] == {}
+    page.keys("z", control=True)
+    assert len(page.condition("motion")["value"]["strokes"]) == 1

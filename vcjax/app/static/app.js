@@ -245,6 +245,7 @@ export class App {
 
   /** Begin with an empty document, in one step of undo, and as on an empty page: its first frame, ready to draw. */
   clear() {
+    this.editor.end(); // a line in progress belongs to what was there
     this.load({ conditions: {} });
     this.clock.seek(0);
     this.setView(UNUSED);
