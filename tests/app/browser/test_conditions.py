@@ -91,16 +91,16 @@ def test_an_area_and_an_array_are_taken_as_files(page, media, tmp_path):
 def test_the_cards_stay_where_they_are_when_their_pictures_come(page, media):
     place = "return document.querySelector('[data-condition=single_sketch]').getBoundingClientRect().top"
     page.js("""
-      window.places = new Set();
+      window.boxes = new Set();
       vcjax.app.renderers.add(() => vcjax.app.doc.request.conditions.depth
-        && places.add(document.querySelector("[data-condition=single_sketch]").getBoundingClientRect().top));
+        && boxes.add(document.querySelector("[data-condition=single_sketch]").getBoundingClientRect().top));
     """)
     page.choose("A video that depth is extracted from", media / "walk.mp4")
     page.wait(lambda: "reading" in page.find("[data-condition=depth] .thumb").text, "a picture is announced")
     drawn = "return Boolean(document.querySelector('[data-condition=depth] .thumb canvas')?.sheet.image)"
     page.wait(lambda: page.js(drawn), "the picture is there")
     page.wait(lambda: page.find("[data-condition=depth] .thumb").text == "", "nothing is announced any more")
-    assert page.js("return [...places]") == [page.js(place)]
+    assert page.js("return [...boxes]") == [page.js(place)]
 
 
 def test_the_button_of_a_picture_at_a_frame_follows_the_frame_and_keeps_its_width(page):
