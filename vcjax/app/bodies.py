@@ -15,6 +15,9 @@ from vcjax.errors import BadInput
 
 PARTS = 32  # files of a form
 CHUNK = 2**20
+DRAINED = (
+    16 * 2**20
+)  # bytes that are read and dropped, so that the client can read why; with unread ones it sees a reset
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -26,11 +29,14 @@ async def read_body(request: Request, limit: int) -> bytes:
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > limit:
-            raise Refused(
-                413, f"the body must have at most {limit:,} bytes: send arrays as files to /api/uploads"
-            )
-        chunks.append(chunk)
+        if size <= limit:
+            chunks.append(chunk)
+        elif size > limit + DRAINED:
+            break
+    if size > limit:
+        raise Refused(
+            413, f"the body must have at most {limit:,} bytes: send arrays as files to /api/uploads"
+        )
     return b"".join(chunks)
 
 
