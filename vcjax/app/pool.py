@@ -58,11 +58,6 @@ class Worker:
         theirs.close()  # so that the end of the process ends the connection
         threading.Thread(target=self._listen, args=(self._connection,), daemon=True).start()
 
-    @property
-    def pid(self) -> int | None:
-        """Process id."""
-        return self._process.pid
-
     def run(self, job: Job, request: Any, folder: Path) -> None:
         """Give an idle worker a job."""
         self.state, self.job = "busy", job
